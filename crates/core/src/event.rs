@@ -1,0 +1,191 @@
+//! One detection, incident, or table row: a body of bytes, and what routing needs to know of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::{Cursor, Severity, Text, Ticket, Verdict};
+
+/// What sort of record an event is: `graph.alert`, `hunting.DeviceEvents`, ..
+///
+/// Cheap to clone; make one per stream, not one per event.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Kind(Arc<str>);
+
+impl Kind {
+    /// Names a kind; the closed list of Defender's stands in `docs/reference/identity.md`.
+    pub fn new(name: &str) -> Self {
+        Self(Arc::from(name))
+    }
+
+    /// The name, as it stands in headers, metrics, and identities.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The table's name if this is a row of advanced hunting.
+    pub fn hunting_table(&self) -> Option<&str> {
+        self.0.strip_prefix("hunting.")
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Fixed fields that the operator gave to a source.
+pub type Labels = Arc<BTreeMap<String, String>>;
+
+/// Where an event was read: its partition, and the cursor after its batch.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Origin {
+    /// The partition of the source.
+    pub partition: Arc<str>,
+    /// The cursor that is safe once the event's whole batch is settled.
+    pub cursor: Cursor,
+}
+
+/// What routing, keys, PRI, and metrics need of an event without parsing its body.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    /// Id of the source component; set by the runtime.
+    pub component: Arc<str>,
+    /// What sort of record it is.
+    pub kind: Kind,
+    /// The Microsoft tenant; `unknown` if nobody says.
+    pub tenant: Text,
+    /// The record's id within tenant and kind.
+    pub id: Text,
+    /// The record's version; `1` for what never changes.
+    pub version: Text,
+    /// When it happened, by the record.
+    pub event_time: Option<Timestamp>,
+    /// When we received it.
+    pub arrival: Timestamp,
+    /// How serious it is.
+    pub severity: Severity,
+    /// The device it is about, for keys and syslog host names.
+    pub device: Option<Text>,
+    /// The table's name as it came, for rows of advanced hunting.
+    pub table: Option<Text>,
+    /// What the body is written in once a transform has rewritten it, such as `ocsf/1.8.0`.
+    pub schema: Option<&'static str>,
+    /// Fixed fields of the source.
+    pub labels: Labels,
+    /// Where it was read; set by the runtime.
+    pub origin: Origin,
+}
+
+impl Metadata {
+    /// Metadata with an identity, everything else unknown, received now.
+    pub fn new(
+        kind: Kind,
+        tenant: impl Into<Text>,
+        id: impl Into<Text>,
+        version: impl Into<Text>,
+    ) -> Self {
+        Self {
+            component: Arc::default(),
+            kind,
+            tenant: tenant.into(),
+            id: id.into(),
+            version: version.into(),
+            event_time: None,
+            arrival: Timestamp::now(),
+            severity: Severity::Unknown,
+            device: None,
+            table: None,
+            schema: None,
+            labels: Labels::default(),
+            origin: Origin::default(),
+        }
+    }
+
+    /// `tenant:kind:id`: the same for all versions of a record.
+    pub fn key(&self) -> String {
+        format!("{}:{}:{}", self.tenant, self.kind, self.id)
+    }
+
+    /// `tenant:kind:id:version`: the record's identity.
+    pub fn uid(&self) -> String {
+        format!("{}:{}:{}:{}", self.tenant, self.kind, self.id, self.version)
+    }
+
+    /// A number that is the same for all versions of a record: their order must be kept.
+    ///
+    /// Two records may share one; that costs a little waiting and nothing else.
+    pub fn lane(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.tenant.hash(&mut hasher);
+        self.kind.hash(&mut hasher);
+        self.id.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// One detection, incident, or table row on its way.
+///
+/// A clone is a second event that has to be settled too.
+#[derive(Clone, Debug)]
+pub struct Event {
+    body: Bytes,
+    meta: Box<Metadata>,
+    ticket: Option<Ticket>,
+}
+
+impl Event {
+    /// An event that nobody waits for yet; the runtime adds the ticket.
+    pub fn new(body: impl Into<Bytes>, meta: Metadata) -> Self {
+        Self {
+            body: body.into(),
+            meta: Box::new(meta),
+            ticket: None,
+        }
+    }
+
+    /// The record's bytes: as they came, or as the last transform wrote them.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// What is known of it without parsing.
+    pub fn meta(&self) -> &Metadata {
+        &self.meta
+    }
+
+    /// The same, to be changed.
+    pub fn meta_mut(&mut self) -> &mut Metadata {
+        &mut self.meta
+    }
+
+    /// Replaces the bytes and says what they are written in.
+    pub fn rewrite(&mut self, body: Bytes, schema: &'static str) {
+        self.body = body;
+        self.meta.schema = Some(schema);
+    }
+
+    /// One more event made from this one; this one's batch waits for both.
+    pub fn child(&self, body: Bytes) -> Self {
+        let mut child = self.clone();
+        child.body = body;
+        child
+    }
+
+    /// Makes the event part of a batch whose end somebody waits for.
+    pub fn attach(&mut self, ticket: Ticket) {
+        self.ticket = Some(ticket);
+    }
+
+    /// Ends its life.
+    pub fn settle(mut self, verdict: Verdict) {
+        if let Some(ticket) = self.ticket.take() {
+            ticket.settle(verdict);
+        }
+    }
+}

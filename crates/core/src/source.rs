@@ -1,0 +1,193 @@
+//! What a source is, and what it may ask of whoever runs it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{Batch, BuildContext, BuildError, Checkpoint, Cursor, Problem};
+
+/// Settings of one source type, as written under `config:`.
+pub trait SourceConfig: DeserializeOwned + Clone + Send + Sync + 'static {
+    /// The name written after `type:`.
+    const TYPE: &'static str;
+    /// Checks what the types cannot say; all mistakes at once.
+    fn problems(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+    /// Builds the source. Opens no connection.
+    ///
+    /// # Errors
+    /// [`BuildError`] when a file or a secret that the settings name cannot be used.
+    fn build(&self, cx: &BuildContext) -> Result<Box<dyn Source>, BuildError>;
+}
+
+/// Pulls events from outside until told to stop.
+///
+/// Survives outages: an error out of `run` is a bug, and the runtime builds the source anew.
+#[async_trait]
+pub trait Source: Send {
+    /// Reads until [`SourceContext::stopped`].
+    async fn run(&mut self, cx: SourceContext) -> Result<(), SourceError>;
+}
+
+/// A source ended although nobody told it to.
+#[derive(Debug, thiserror::Error)]
+#[error("source ended: {0}")]
+pub struct SourceError(pub String);
+
+/// The stream behind a partition; a checkpoint of another stream is never read with it.
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+pub struct StreamIdentity {
+    /// The source's type, such as `defender`.
+    pub source: String,
+    /// What names the stream, in order: cloud, tenant, and api; or namespace, hub, group, and partition.
+    pub parts: Vec<(String, String)>,
+}
+
+/// Why a partition could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The checkpoint under this name belongs to another stream.
+    #[error("{0}")]
+    ForeignCheckpoint(String),
+    /// The checkpoint store cannot be read.
+    #[error("reading the checkpoint: {0}")]
+    Store(String),
+    /// The runtime is stopping.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// The runtime no longer takes batches: stop.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the runtime is stopping")]
+pub struct Stopped;
+
+/// What the runtime, or a test, offers a source.
+#[async_trait]
+pub trait SourceHost: Send + Sync {
+    /// Reads the checkpoint of a partition and connects it.
+    async fn open(&self, partition: &str, stream: StreamIdentity) -> Result<Partition, OpenError>;
+}
+
+/// What a running source may ask for. Cheap to clone.
+#[derive(Clone)]
+pub struct SourceContext {
+    host: Arc<dyn SourceHost>,
+    stop: watch::Receiver<bool>,
+}
+
+impl SourceContext {
+    /// Joins a host and its stop signal.
+    pub fn new(host: Arc<dyn SourceHost>, stop: watch::Receiver<bool>) -> Self {
+        Self { host, stop }
+    }
+
+    /// Opens a partition at its last checkpoint.
+    ///
+    /// # Errors
+    /// [`OpenError::ForeignCheckpoint`] if the name was used for another stream before.
+    pub async fn open(
+        &self,
+        partition: &str,
+        stream: StreamIdentity,
+    ) -> Result<Partition, OpenError> {
+        self.host.open(partition, stream).await
+    }
+
+    /// Completes when the source has to stop. Cancel-safe.
+    pub async fn stopped(&self) {
+        let mut stop = self.stop.clone();
+        // An error means that the runtime is gone, which is a stop too.
+        let _gone = stop.wait_for(|stop| *stop).await;
+    }
+
+    /// Whether the source has to stop.
+    pub fn is_stopped(&self) -> bool {
+        *self.stop.borrow() || self.stop.has_changed().is_err()
+    }
+}
+
+/// What the runtime tells the reader of a partition.
+#[derive(Debug)]
+pub enum Control {
+    /// Something was lost: read again from here, keyed entries included.
+    Rewind(Checkpoint),
+    /// Read no more.
+    Stop,
+}
+
+/// An independently ordered part of a stream, as its reader sees it.
+pub struct Partition {
+    name: Arc<str>,
+    checkpoint: Checkpoint,
+    batches: mpsc::Sender<Batch>,
+    control: mpsc::Receiver<Control>,
+    epoch: u64,
+}
+
+impl Partition {
+    /// Joins the two channels of a partition; called by the runtime and by tests.
+    pub fn new(
+        name: Arc<str>,
+        checkpoint: Checkpoint,
+        batches: mpsc::Sender<Batch>,
+        control: mpsc::Receiver<Control>,
+    ) -> Self {
+        Self {
+            name,
+            checkpoint,
+            batches,
+            control,
+            epoch: 0,
+        }
+    }
+
+    /// Its name within the component.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What was durable when it was opened.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Hands over a batch; waits while downstream is full.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the runtime takes no more.
+    ///
+    /// # Cancel safety
+    /// Not cancel-safe: the batch is gone if the future is dropped while it waits. Nothing is
+    /// lost by that, since the checkpoint does not pass a batch that was not handed over.
+    pub async fn send(&self, mut batch: Batch) -> Result<(), Stopped> {
+        batch.epoch = self.epoch;
+        self.batches.send(batch).await.map_err(|_| Stopped)
+    }
+
+    /// Makes a cursor durable after everything sent before, and waits until it is.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the runtime ended, or was rewound, before.
+    pub async fn commit(&self, after: Cursor) -> Result<(), Stopped> {
+        let (durable, wait) = oneshot::channel();
+        let mut batch = Batch::new(after, Vec::new());
+        batch.durable = Some(durable);
+        self.send(batch).await?;
+        wait.await.map_err(|_| Stopped)
+    }
+
+    /// Waits for the next word of the runtime. Cancel-safe.
+    ///
+    /// After a [`Control::Rewind`] everything sent belongs to the new reading.
+    pub async fn control(&mut self) -> Control {
+        let control = self.control.recv().await.unwrap_or(Control::Stop);
+        if matches!(control, Control::Rewind(_)) {
+            self.epoch += 1;
+        }
+        control
+    }
+}

@@ -1,0 +1,2 @@
+//! Runs a topology.
+pub mod topology;
