@@ -1,0 +1,124 @@
+//! What users write under `config:` of a sink of type `kafka`, and its checks.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use tapline_core::{BuildContext, BuildError, Problem, Sink, SinkConfig};
+
+use crate::settings::{self, Setting};
+use crate::sink::Kafka;
+use crate::topic::TopicTemplate;
+
+/// Settings of a Kafka sink.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// Where to ask for the cluster, as `host:port`; one that answers is enough.
+    pub brokers: Vec<String>,
+    /// Topic, with placeholders `{kind}`, `{tenant}`, `{component}`, `{labels.NAME}`. What a
+    /// topic name may not hold becomes `_`; what an event does not have becomes `unknown`.
+    pub topic: String,
+    /// What the record key is made of; order is kept per key.
+    #[serde(default)]
+    pub key: Key,
+    /// Events and cursors in one transaction. Not in this version.
+    #[serde(default)]
+    pub exactly_once: bool,
+    /// Settings handed to librdkafka as they are; a value may be a secret, such as
+    /// `sasl.password: { env: KAFKA_PASSWORD }`. What would break a promise is refused.
+    #[serde(default)]
+    pub librdkafka: BTreeMap<String, Setting>,
+}
+
+/// What the record key is made of.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Key {
+    /// `tenant:kind:id`: all versions of a record stay in order.
+    #[default]
+    Id,
+    /// The tenant.
+    Tenant,
+    /// The device; events without one are spread.
+    Device,
+    /// No key: spread evenly, no order.
+    None,
+}
+
+impl SinkConfig for KafkaConfig {
+    const TYPE: &'static str = "kafka";
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.brokers.is_empty() {
+            problems.push(Problem::new("brokers", "expected at least one host:port"));
+        }
+        for (index, broker) in self.brokers.iter().enumerate() {
+            if !is_host_and_port(broker) {
+                let message = format!("expected host:port, found {broker:?}");
+                problems.push(Problem::new(format!("brokers[{index}]"), message));
+            }
+        }
+        if let Err(error) = TopicTemplate::parse(&self.topic) {
+            problems.push(Problem::new("topic", error.to_string()));
+        }
+        if self.exactly_once {
+            problems.push(Problem::new(
+                "exactly_once",
+                "is not in this version; leave it out, or false",
+            ));
+        }
+        problems.extend(settings::problems(&self.librdkafka));
+        problems
+    }
+
+    fn build(&self, cx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
+        Ok(Box::new(Kafka::new(self, cx)?))
+    }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(json: serde_json::Value) -> Vec<String> {
+        let config: KafkaConfig = serde_json::from_value(json).expect("well formed");
+        let told = config.problems().into_iter();
+        told.map(|p| format!("{}: {}", p.path, p.message)).collect()
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let told = problems(serde_json::json!({
+            "brokers": ["localhost", "good:9092"], "topic": "x.{sort}", "exactly_once": true,
+            "librdkafka": {"acks": 1, "linger.mss": 5, "compression.type": "lz4", "linger.ms": "soon"},
+        }));
+        let expected = [
+            "brokers[0]: expected host:port",
+            "topic: unknown placeholder {sort}",
+            "exactly_once: is not in this version",
+            "librdkafka.acks: is set by tapline",
+            "librdkafka.linger.ms: ",
+            "librdkafka.linger.mss: librdkafka knows no such setting",
+        ];
+        assert_eq!(told.len(), expected.len(), "{told:#?}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.starts_with(expected), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_typical_file_has_no_mistakes() {
+        let told = problems(serde_json::json!({
+            "brokers": ["kafka.example:9093"], "topic": "defender.{kind}", "key": "device",
+            "librdkafka": {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512",
+                "sasl.username": "u", "sasl.password": {"env": "KAFKA_PASSWORD"}},
+        }));
+        assert!(told.is_empty(), "{told:#?}");
+    }
+}

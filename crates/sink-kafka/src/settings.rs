@@ -1,0 +1,214 @@
+//! Settings of librdkafka: our defaults, what users may add, and what is refused.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
+use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::{Deserialize, Deserializer};
+use tapline_core::{Problem, SecretError, SecretSource};
+
+/// A value that a user gives to librdkafka: plain, or from a secret source.
+#[derive(Clone, Debug)]
+pub enum Setting {
+    /// Text, a number, or a switch, as librdkafka writes it.
+    Plain(String),
+    /// `{ env: .. }`, `{ file: .. }`, or `{ command: .. }`.
+    Secret(SecretSource),
+}
+
+/// Settings that carry a promise of ours, and why they cannot be changed.
+const REFUSED: &[(&str, &str)] = &[
+    ("acks", "nothing is lost only if all replicas confirm"),
+    (
+        "request.required.acks",
+        "nothing is lost only if all replicas confirm",
+    ),
+    ("enable.idempotence", "order and single delivery need it"),
+    (
+        "message.timeout.ms",
+        "a timeout would let a newer version overtake an older one",
+    ),
+    (
+        "delivery.timeout.ms",
+        "a timeout would let a newer version overtake an older one",
+    ),
+    ("retries", "librdkafka repeats for as long as it takes"),
+    (
+        "message.send.max.retries",
+        "librdkafka repeats for as long as it takes",
+    ),
+    ("max.in.flight", "order needs at most five"),
+    (
+        "max.in.flight.requests.per.connection",
+        "order needs at most five",
+    ),
+    ("transactional.id", "it belongs to exactly_once"),
+    ("queue.buffering.max.messages", "memory is bounded in bytes"),
+    ("bootstrap.servers", "write it as brokers"),
+    ("metadata.broker.list", "write it as brokers"),
+    (
+        "test.mock.num.brokers",
+        "it would deliver to a broker that does not exist",
+    ),
+];
+
+/// What we set, before the user's own; reasons stand with the figures in the crate's README.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("acks", "all"),
+    ("enable.idempotence", "true"),
+    ("message.timeout.ms", "0"),
+    ("linger.ms", "5"),
+    ("batch.size", "1000000"),
+    ("compression.codec", "lz4"),
+    // With the default of 10 s an outage ends, and is told of, 8 to 12 s late (measured).
+    ("reconnect.backoff.max.ms", "1000"),
+    // The default is 1 GiB.
+    ("queue.buffering.max.kbytes", "8192"),
+    ("client.id", "tapline"),
+];
+
+/// The configuration of the producer.
+///
+/// # Errors
+/// The setting whose secret cannot be had.
+pub(crate) fn producer(
+    brokers: &[String],
+    own: &BTreeMap<String, Setting>,
+    config_dir: &Path,
+) -> Result<ClientConfig, (String, SecretError)> {
+    let mut config = ClientConfig::new();
+    for (key, value) in DEFAULTS {
+        config.set(*key, *value);
+    }
+    config.set("bootstrap.servers", brokers.join(","));
+    for (key, setting) in own {
+        match setting {
+            Setting::Plain(value) => config.set(key, value),
+            Setting::Secret(source) => {
+                let secret = source
+                    .resolve(config_dir)
+                    .map_err(|error| (key.clone(), error))?;
+                config.set(key, secret.expose())
+            }
+        };
+    }
+    trust_the_system(&mut config);
+    Ok(config)
+}
+
+/// The vendored OpenSSL does not know where this system keeps its certificates.
+fn trust_the_system(config: &mut ClientConfig) {
+    let encrypted = config
+        .get("security.protocol")
+        .is_some_and(|protocol| protocol.to_ascii_lowercase().contains("ssl"));
+    let has_own = ["ssl.ca.location", "ssl.ca.pem"]
+        .iter()
+        .any(|key| config.get(key).is_some());
+    if encrypted && !has_own {
+        config.set("ssl.ca.location", "probe");
+    }
+}
+
+/// Mistakes in the user's own settings, one for each, in order of their names.
+pub(crate) fn problems(own: &BTreeMap<String, Setting>) -> Vec<Problem> {
+    own.iter().filter_map(problem).collect()
+}
+
+fn problem((key, setting): (&String, &Setting)) -> Option<Problem> {
+    let message = match REFUSED.iter().find(|(refused, _)| refused == key) {
+        Some((_, why)) => format!("is set by tapline: {why}"),
+        None => refusal_of_librdkafka(key, setting)?,
+    };
+    Some(Problem::new(format!("librdkafka.{key}"), message))
+}
+
+/// What librdkafka itself says of one setting; the value is never repeated, it may be a secret.
+fn refusal_of_librdkafka(key: &str, setting: &Setting) -> Option<String> {
+    let value = match setting {
+        Setting::Plain(value) => value.as_str(),
+        // Any text will do to learn whether the name is known.
+        Setting::Secret(_) => "secret",
+    };
+    let mut config = ClientConfig::new();
+    config.set(key, value);
+    match config.create_native_config() {
+        Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
+            Some("librdkafka knows no such setting".to_owned())
+        }
+        Err(_) if matches!(setting, Setting::Plain(_)) => {
+            Some("librdkafka does not take this value".to_owned())
+        }
+        _ => None,
+    }
+}
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SettingVisitor)
+    }
+}
+
+struct SettingVisitor;
+
+impl<'de> Visitor<'de> for SettingVisitor {
+    type Value = Setting;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text, a number, true or false, or a secret such as { env: NAME }")
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Setting, E> {
+        Ok(Setting::Plain(value.to_owned()))
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Setting, E> {
+        Ok(Setting::Plain(value.to_string()))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Setting, E> {
+        Ok(Setting::Plain(value.to_string()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Setting, E> {
+        Ok(Setting::Plain(value.to_string()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Setting, E> {
+        Ok(Setting::Plain(value.to_string()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Setting, A::Error> {
+        SecretSource::deserialize(MapAccessDeserializer::new(map)).map(Setting::Secret)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encryption_without_a_ca_trusts_what_the_system_trusts() {
+        let own = |ca: bool| {
+            let mut own = BTreeMap::new();
+            let plain = |text: &str| Setting::Plain(text.to_owned());
+            own.insert("security.protocol".to_owned(), plain("sasl_ssl"));
+            if ca {
+                own.insert("ssl.ca.location".to_owned(), plain("ca.pem"));
+            }
+            let config = producer(&["b:1".to_owned()], &own, Path::new(".")).expect("no secrets");
+            config.get("ssl.ca.location").map(str::to_owned)
+        };
+        assert_eq!(own(false).as_deref(), Some("probe"));
+        assert_eq!(own(true).as_deref(), Some("ca.pem"));
+    }
+
+    #[test]
+    fn our_own_defaults_are_known_to_librdkafka() {
+        let config = producer(&["b:1".to_owned()], &BTreeMap::new(), Path::new("."));
+        assert!(config.expect("no secrets").create_native_config().is_ok());
+    }
+}

@@ -1,0 +1,173 @@
+//! The running sink: enqueues a call's events in order and waits for their reports.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::ClientConfig;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+use tapline_core::{BuildContext, BuildError, Delivery, Event, Sink, SinkLimits};
+use tracing::error;
+
+use crate::calls::{Calls, Opened};
+use crate::config::{KafkaConfig, Key};
+use crate::topic::TopicTemplate;
+use crate::{faults, record, settings};
+
+/// How long to wait for room in librdkafka's queue before looking again.
+const QUEUE_FULL_WAIT: Duration = Duration::from_millis(5);
+
+/// How long the last records may take when the sink is closed.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+type KafkaProducer = ThreadedProducer<Calls>;
+
+/// Delivers events to one Kafka cluster.
+pub(crate) struct Kafka {
+    config: ClientConfig,
+    producer: Mutex<Arc<KafkaProducer>>,
+    /// Held while a call is enqueued: calls enter librdkafka's queue in order, whole.
+    enqueueing: tokio::sync::Mutex<Scratch>,
+    topic: TopicTemplate,
+    key: Key,
+}
+
+/// Texts made anew for each record, without a new allocation.
+#[derive(Default)]
+struct Scratch {
+    topic: String,
+    key: String,
+}
+
+impl Kafka {
+    pub(crate) fn new(config: &KafkaConfig, cx: &BuildContext) -> Result<Self, BuildError> {
+        let topic = TopicTemplate::parse(&config.topic).map_err(|e| BuildError::new("topic", e))?;
+        let client = settings::producer(&config.brokers, &config.librdkafka, &cx.config_dir)
+            .map_err(|(key, e)| BuildError::new(format!("librdkafka.{key}"), e))?;
+        let producer = create(&client).map_err(|e| BuildError::new("librdkafka", e))?;
+        Ok(Self {
+            config: client,
+            producer: Mutex::new(Arc::new(producer)),
+            enqueueing: tokio::sync::Mutex::default(),
+            topic,
+            key: config.key,
+        })
+    }
+
+    fn producer(&self) -> Arc<KafkaProducer> {
+        let producer = self.producer.lock();
+        Arc::clone(&producer.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Enqueues all events in order; waits while librdkafka's queue is full.
+    async fn enqueue(&self, producer: &KafkaProducer, call: &Opened, events: &[Event]) {
+        let mut scratch = self.enqueueing.lock().await;
+        for (position, event) in events.iter().enumerate() {
+            producer.context().expect(call);
+            while let Err(code) = self.send(producer, call, position, event, &mut scratch) {
+                if code != RDKafkaErrorCode::QueueFull {
+                    producer.context().refuse(call, position, code);
+                    break;
+                }
+                tokio::time::sleep(QUEUE_FULL_WAIT).await;
+            }
+        }
+        producer.context().enqueued(call);
+    }
+
+    fn send(
+        &self,
+        producer: &KafkaProducer,
+        call: &Opened,
+        position: usize,
+        event: &Event,
+        scratch: &mut Scratch,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let meta = event.meta();
+        self.topic.render(meta, &mut scratch.topic);
+        let has_key = record::key(self.key, meta, &mut scratch.key);
+        let mut record =
+            BaseRecord::<str, [u8], usize>::with_opaque_to(&scratch.topic, call.opaque(position))
+                .payload(event.body())
+                .headers(record::headers(meta));
+        if has_key {
+            record = record.key(&scratch.key);
+        }
+        producer.send(record).map_err(|(error, _)| {
+            let code = error.rdkafka_error_code();
+            code.unwrap_or(RDKafkaErrorCode::Unknown)
+        })
+    }
+
+    /// Replaces a producer that librdkafka declared unusable; the runtime sends its events again.
+    fn renew(&self, broken: &Arc<KafkaProducer>) {
+        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&producer, broken) {
+            return;
+        }
+        match create(&self.config) {
+            Ok(fresh) => *producer = Arc::new(fresh),
+            Err(error) => error!(%error, "cannot renew the kafka producer"),
+        }
+    }
+}
+
+/// What librdkafka says of the configuration as a whole; values are left out, they may be secret.
+#[derive(Debug, thiserror::Error)]
+#[error("librdkafka does not accept the settings: {0}")]
+struct CreateError(String);
+
+fn create(config: &ClientConfig) -> Result<KafkaProducer, CreateError> {
+    use rdkafka::error::KafkaError;
+    KafkaProducer::from_config_and_context(config, Calls::default()).map_err(|error| {
+        CreateError(match error {
+            KafkaError::ClientConfig(_, description, key, _) => format!("{key}: {description}"),
+            other => other.to_string(),
+        })
+    })
+}
+
+#[async_trait]
+impl Sink for Kafka {
+    async fn deliver(&self, events: &[Event]) -> Delivery {
+        let producer = self.producer();
+        let call = producer.context().open();
+        self.enqueue(&producer, &call, events).await;
+        let mut failures = match call.done.await {
+            Ok(failures) => failures,
+            Err(_) => (0..events.len())
+                .map(|position| (position, RDKafkaErrorCode::Fatal))
+                .collect(),
+        };
+        if producer.client().fatal_error().is_some() {
+            self.renew(&producer);
+        }
+        failures.sort_unstable_by_key(|(position, _)| *position);
+        let mut topic = String::new();
+        let exceptions = failures.into_iter().map(|(position, code)| {
+            self.topic.render(events[position].meta(), &mut topic);
+            (position, faults::fault(code, &topic))
+        });
+        Delivery {
+            exceptions: exceptions.collect(),
+        }
+    }
+
+    fn limits(&self) -> SinkLimits {
+        SinkLimits {
+            max_events: 1000,
+            max_bytes: 1 << 20,
+            max_in_flight: 16,
+        }
+    }
+
+    async fn close(&self) {
+        let producer = self.producer();
+        let flushed = tokio::task::spawn_blocking(move || producer.flush(CLOSE_WAIT)).await;
+        if !matches!(flushed, Ok(Ok(()))) {
+            error!("kafka did not confirm the last records in time; they are read again next time");
+        }
+    }
+}

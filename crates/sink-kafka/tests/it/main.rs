@@ -1,0 +1,187 @@
+//! The sink against the broker that librdkafka simulates in-process; Apache Kafka itself is
+//! spoken to by the end-to-end tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, Message};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use tapline_core::metrics::Metrics;
+use tapline_core::{
+    BuildContext, ComponentKind, ComponentName, Event, Fault, Kind, Metadata, NetworkSettings,
+    Shared, Sink, SinkConfig,
+};
+use tapline_sink_kafka::KafkaConfig;
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+fn context() -> BuildContext {
+    let component = ComponentName {
+        kind: ComponentKind::Sink,
+        type_name: "kafka",
+        id: "lake".into(),
+    };
+    let metrics = Metrics::new().expect("the table is right");
+    BuildContext {
+        metrics: metrics.component(&component),
+        component,
+        pipeline: "test".into(),
+        data_dir: std::env::temp_dir(),
+        config_dir: std::env::temp_dir(),
+        network: NetworkSettings::default(),
+        shared: Shared::default(),
+    }
+}
+
+fn sink(cluster: &Cluster) -> Box<dyn Sink> {
+    let config = serde_json::json!({
+        "brokers": [cluster.bootstrap_servers()], "topic": "defender.{kind}",
+    });
+    let config: KafkaConfig = serde_json::from_value(config).expect("well formed");
+    config.build(&context()).expect("built")
+}
+
+fn event(id: &str, version: usize, bytes: usize) -> Event {
+    let meta = Metadata::new(Kind::new("graph.alert"), "t", id, version.to_string());
+    Event::new(vec![b'x'; bytes], meta)
+}
+
+/// Everything in the topic's only partition: `id@version`, in order.
+fn read(cluster: &Cluster, expected: usize) -> Vec<String> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("group.id", "test")
+        .create()
+        .expect("consumer");
+    let mut from = TopicPartitionList::new();
+    from.add_partition_offset("defender.graph.alert", 0, Offset::Beginning)
+        .expect("partition");
+    consumer.assign(&from).expect("assigned");
+    let mut seen = Vec::new();
+    while let Some(message) = consumer.poll(Duration::from_secs(if seen.len() < expected {
+        10
+    } else {
+        0
+    })) {
+        let message = message.expect("a record");
+        let headers = message.headers().expect("headers");
+        let text = |name: &str| {
+            let header = headers.iter().find(|h| h.key == name).expect("header");
+            String::from_utf8(header.value.expect("value").to_vec()).expect("text")
+        };
+        seen.push(format!("{}@{}", text("id"), text("version")));
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overlapping_calls_arrive_once_and_in_order() {
+    let cluster = Cluster::new(1).expect("cluster");
+    cluster
+        .create_topic("defender.graph.alert", 1, 1)
+        .expect("topic");
+    let sink: Arc<dyn Sink> = Arc::from(sink(&cluster));
+    let batches: Vec<Vec<Event>> = (0..8)
+        .map(|b| (0..500).map(|i| event("a", b * 500 + i, 1200)).collect())
+        .collect();
+    let calls = batches.iter().map(|batch| sink.deliver(batch));
+    for delivery in join_in_order(calls).await {
+        assert!(delivery.exceptions.is_empty(), "{delivery:?}");
+    }
+    let expected: Vec<_> = (0..4000).map(|i| format!("a@{i}")).collect();
+    assert_eq!(read(&cluster, 4000), expected);
+}
+
+/// Polls all futures, first in order, until each is ready.
+async fn join_in_order<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.map(Box::pin).collect();
+    let mut outputs: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    std::future::poll_fn(|cx| {
+        for (future, output) in futures.iter_mut().zip(&mut outputs) {
+            if output.is_none()
+                && let std::task::Poll::Ready(ready) = future.as_mut().poll(cx)
+            {
+                *output = Some(ready);
+            }
+        }
+        match outputs.iter().all(Option::is_some) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    outputs.into_iter().flatten().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_record_too_large_does_not_hold_back_its_neighbours() {
+    let cluster = Cluster::new(1).expect("cluster");
+    cluster
+        .create_topic("defender.graph.alert", 1, 1)
+        .expect("topic");
+    let sink = sink(&cluster);
+    let events = [
+        event("a", 1, 10),
+        event("b", 1, 2_000_000),
+        event("c", 1, 10),
+    ];
+    let delivery = sink.deliver(&events).await;
+    let [(1, Fault::Reject { reason, .. })] = delivery.exceptions.as_slice() else {
+        panic!("{delivery:?}");
+    };
+    assert_eq!(*reason, "too_large");
+    assert_eq!(read(&cluster, 2), ["a@1", "c@1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_librdkafka_can_repeat_it_repeats_in_order() {
+    let cluster = Cluster::new(1).expect("cluster");
+    cluster
+        .create_topic("defender.graph.alert", 1, 1)
+        .expect("topic");
+    let passing = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 3];
+    cluster.request_errors(RDKafkaApiKey::Produce, &passing);
+    let delivery = sink(&cluster)
+        .deliver(&[event("a", 1, 10), event("a", 2, 10)])
+        .await;
+    assert!(delivery.exceptions.is_empty(), "{delivery:?}");
+    assert_eq!(read(&cluster, 2), ["a@1", "a@2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_refuses_us_is_told_to_a_human() {
+    let cluster = Cluster::new(1).expect("cluster");
+    cluster
+        .create_topic("defender.graph.alert", 1, 1)
+        .expect("topic");
+    let refusal = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED];
+    cluster.request_errors(RDKafkaApiKey::Produce, &refusal);
+    let delivery = sink(&cluster).deliver(&[event("a", 1, 10)]).await;
+    let [(0, Fault::Denied { reason, why })] = delivery.exceptions.as_slice() else {
+        panic!("{delivery:?}");
+    };
+    assert_eq!(*reason, "authorization");
+    assert!(why.contains("defender.graph.alert"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_away_at_start_is_waited_for() {
+    let cluster = Cluster::new(1).expect("cluster");
+    cluster
+        .create_topic("defender.graph.alert", 1, 1)
+        .expect("topic");
+    cluster.broker_down(1).expect("down");
+    let sink = sink(&cluster);
+    let events = [event("a", 1, 10)];
+    let mut delivery = Box::pin(sink.deliver(&events));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut delivery).await;
+    assert!(early.is_err(), "nothing can be confirmed yet");
+    cluster.broker_up(1).expect("up");
+    let delivery = tokio::time::timeout(Duration::from_secs(20), delivery).await;
+    assert!(delivery.expect("in time").exceptions.is_empty());
+}
