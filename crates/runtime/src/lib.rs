@@ -1,2 +1,3 @@
 //! Runs a topology.
 pub mod topology;
+pub mod status;
