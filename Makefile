@@ -1,0 +1,38 @@
+# The commands that people type. `make demo` first; `make help` lists the rest.
+SHELL := /bin/bash
+CARGO ?= cargo
+
+.PHONY: help demo test lint unit e2e fidelity services bench soak
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## build what is missing and watch detections arrive
+	$(CARGO) build --quiet -p tapline
+	target/debug/tapline demo
+
+test: services lint unit e2e fidelity ## everything, against the real services
+
+services: ## install what the end-to-end tests need
+	scripts/install-services
+
+lint: ## format and lints, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+unit: ## all tests that need no service
+	$(CARGO) test --workspace --exclude tapline-e2e
+
+e2e: ## end-to-end tests against Apache Kafka, rsyslog, syslog-ng, Prometheus
+	$(CARGO) build -p tapline
+	TAPLINE_E2E=1 TAPLINE_BIN=$(CURDIR)/target/debug/tapline TAPLINE_SERVICES=$(CURDIR)/.services \
+		$(CARGO) test -p tapline-e2e -- --test-threads=2
+
+fidelity: ## real samples and generated records through `tapline normalize`, checked against the schema
+	.services/venv/bin/python tests/fidelity/check.py --tapline target/debug/tapline
+
+bench: ## benchmarks, as a table
+	scripts/bench
+
+soak: ## ten minutes under load, watching memory
+	scripts/soak

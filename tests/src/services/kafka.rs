@@ -1,0 +1,153 @@
+//! Apache Kafka: broker and controller in one process (KRaft), on loopback.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::{ports, wait_for};
+
+/// Any 16 bytes in base64url will do.
+const CLUSTER_ID: &str = "dGFwbGluZS1lMmUtdGVzdA";
+
+/// A running broker; ends with its handle, and its data with it.
+pub struct Kafka {
+    process: Process,
+    folder: TempDir,
+    port: u16,
+}
+
+impl Kafka {
+    /// Starts a broker on a free port and waits until it serves; takes about five seconds.
+    pub async fn start() -> anyhow::Result<Self> {
+        let folder = TempDir::new()?;
+        let [port, controller] = ports::free();
+        write_properties(folder.path(), port, controller)?;
+        let formatted = java("kafka.tools.StorageTool")
+            .args(["format", "-t", CLUSTER_ID, "-c"])
+            .arg(folder.path().join("server.properties"))
+            .output()?;
+        let said = String::from_utf8_lossy(&formatted.stderr);
+        ensure!(formatted.status.success(), "kafka-storage format: {said}");
+        let process = launch(folder.path())?;
+        let kafka = Self {
+            process,
+            folder,
+            port,
+        };
+        kafka.serving().await;
+        Ok(kafka)
+    }
+
+    /// Its address, as `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it as a crash would; its data stays.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again after [`Kafka::kill`], on the same port; takes up to 15 seconds.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.process = launch(self.folder.path())?;
+        self.serving().await;
+        Ok(())
+    }
+
+    /// Makes a topic with one partition and the given settings.
+    pub async fn create_topic(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.client().create()?;
+        let mut topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let results = admin.create_topics([&topic], &AdminOptions::new()).await?;
+        for result in results {
+            result.map_err(|(topic, code)| anyhow::anyhow!("creating topic {topic}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// A consumer configuration that points here.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", self.address())
+            .set("group.id", "tapline-e2e")
+            .set("auto.offset.reset", "earliest")
+            .set("topic.metadata.refresh.interval.ms", "1000")
+            .set("reconnect.backoff.max.ms", "1000");
+        config
+    }
+
+    async fn serving(&self) {
+        let consumer: BaseConsumer = self.client().create().expect("a consumer");
+        wait_for("kafka serves", 60, async || {
+            let metadata = consumer.fetch_metadata(None, Duration::from_millis(500));
+            metadata
+                .ok()
+                .filter(|m| !m.brokers().is_empty())
+                .map(|_| ())
+        })
+        .await;
+    }
+}
+
+fn launch(folder: &Path) -> anyhow::Result<Process> {
+    let mut command = java("kafka.Kafka");
+    command.arg(folder.join("server.properties"));
+    Process::start(&mut command, &folder.join("kafka.log")).context("starting kafka")
+}
+
+fn java(class: &str) -> Command {
+    let mut command = Command::new("java");
+    command
+        .args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+        .arg("-cp")
+        .arg(jars().join("*"))
+        .arg(class);
+    command
+}
+
+fn jars() -> PathBuf {
+    let services = std::env::var_os("TAPLINE_SERVICES").map(PathBuf::from);
+    let services =
+        services.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.services"));
+    services.join("kafka")
+}
+
+fn write_properties(folder: &Path, port: u16, controller: u16) -> anyhow::Result<()> {
+    let data = folder.join("data");
+    let data = data.display();
+    let properties = format!(
+        "process.roles=broker,controller\n\
+         node.id=1\n\
+         controller.quorum.voters=1@127.0.0.1:{controller}\n\
+         controller.listener.names=CONTROLLER\n\
+         listeners=PLAIN://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAIN://127.0.0.1:{port}\n\
+         listener.security.protocol.map=PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         inter.broker.listener.name=PLAIN\n\
+         log.dirs={data}\n\
+         num.partitions=4\n\
+         offsets.topic.replication.factor=1\n\
+         offsets.topic.num.partitions=4\n\
+         transaction.state.log.replication.factor=1\n\
+         transaction.state.log.min.isr=1\n\
+         share.coordinator.state.topic.replication.factor=1\n\
+         share.coordinator.state.topic.min.isr=1\n\
+         group.initial.rebalance.delay.ms=0\n"
+    );
+    std::fs::write(folder.join("server.properties"), properties)?;
+    Ok(())
+}

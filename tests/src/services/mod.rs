@@ -1,0 +1,3 @@
+//! The real services, one file each.
+
+pub mod kafka;
