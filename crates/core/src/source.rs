@@ -155,6 +155,11 @@ impl Partition {
         &self.checkpoint
     }
 
+    /// Takes what was durable when it was opened out of it, so that a big table is not held twice.
+    pub fn take_checkpoint(&mut self) -> Checkpoint {
+        std::mem::take(&mut self.checkpoint)
+    }
+
     /// Hands over a batch; waits while downstream is full.
     ///
     /// # Errors
