@@ -18,6 +18,8 @@ PREFIX = "microsoft.graph.security."
 EVIDENCE_BASE = "alertEvidence"
 # Nested evidence (a pod in a namespace in a cluster ...) ends here.
 MAX_DEPTH = 3
+# Every so many records, one has no mistake in it.
+GOOD_EVERY = 3
 # A number that no 64-bit float holds; JSON allows it, so an alert may carry it.
 BEYOND_FLOAT = "@beyond-float@"
 
@@ -84,8 +86,8 @@ class Generator:
         self.mutation_rate = 0.0
 
     def event(self, number):
-        """One alert or incident; every third is as the documentation says, the others are not."""
-        self.mutation_rate = 0.0 if number % 3 == 0 else self.random.choice([0.02, 0.1, 0.3])
+        """One alert or incident; some are as the documentation says, most are not."""
+        self.mutation_rate = 0.0 if number % GOOD_EVERY == 0 else self.random.choice([0.02, 0.1, 0.3])
         event = self.incident(number) if number % 4 == 3 else self.alert(number)
         if self.mutation_rate and self.random.random() < 0.1:
             event[self.random.choice(["futureMember", "x.y", "a b", "ünïcode", "Severity "])] = self.wrong()

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Proves that `tapline normalize` keeps what goes in, on real samples and on generated records.
+
+Needs the folder of shared facts beside the checkout (samples, types, schema checker); without it
+the check says so and succeeds. Exit code 1 and one line per promise that does not hold.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import time
+
+import cef_checks
+import cef_reader
+import generate_graph
+import ocsf_checks
+import program
+import records
+from program import Failed
+
+SHARED = pathlib.Path(__file__).resolve().parents[3] / "shared"
+GENERATED = 10_000
+SHOWN = 10
+LEAST_TYPED = 0.90
+
+
+class Check:
+    """All promises, tried one after the other; a broken one does not hide the next."""
+
+    def __init__(self, tapline, shared, seed, count):
+        self.tapline, self.shared = tapline, shared
+        self.samples = list(records.samples(shared))
+        types = json.loads((shared / "reference" / "graph-security-types.json").read_text(encoding="utf-8"))
+        self.generated = [line.encode() for line in generate_graph.lines(types, seed, count)]
+        self.failures = 0
+
+    def run(self):
+        self.promise("samples to OCSF", self.samples_to_ocsf)
+        self.promise("scrambled samples", self.scrambled_samples)
+        self.promise("generated to OCSF", self.generated_to_ocsf)
+        self.promise("samples and generated to CEF", self.all_to_cef)
+        self.promise("attacks on CEF", self.attacks_on_cef)
+        return self.failures
+
+    def promise(self, name, tried):
+        started = time.monotonic()
+        try:
+            figures = tried()
+            print(f"ok      {name}: {figures} ({time.monotonic() - started:.1f} s)", flush=True)
+        except Failed as failure:
+            self.failures += 1
+            print(f"FAILED  {name}: {failure}", flush=True)
+
+    def samples_to_ocsf(self):
+        """Valid, one per record, right class, nothing with a place in `unmapped`, 90 % typed."""
+        sources = [record for _, record in self.samples]
+        lines, events = program.normalize_to_ocsf(self.tapline, as_lines(sources))
+        self.expect_valid(lines)
+        ocsf_checks.check_order_and_class(sources, events)
+        for (name, record), event in zip(self.samples, events):
+            wrong = [] if name.startswith(records.SCRAMBLED) else ocsf_checks.misplaced(record, event)
+            if wrong:
+                raise Failed(f"{name}: {', '.join(wrong)} have a place and are in `unmapped`")
+        return f"{len(events)} events valid; {self.typed_share(sources, events)}"
+
+    def typed_share(self, sources, events):
+        alerts = [pair for pair in zip(sources, events) if records.kind(pair[0]) == "graph.alert"]
+        typed, total, others = ocsf_checks.coverage(*zip(*alerts))
+        share = f"{typed} of {total} fields of Graph alerts typed ({100 * typed / total:.1f} %), rest {others}"
+        if typed < LEAST_TYPED * total:
+            raise Failed(share)
+        return share
+
+    def scrambled_samples(self):
+        """What is wrong by type or form is still there."""
+        scrambled = [pair for pair in self.samples if pair[0].startswith(records.SCRAMBLED)]
+        sources = [record for _, record in scrambled]
+        _, events = program.normalize_to_ocsf(self.tapline, as_lines(sources))
+        for (name, record), event in zip(scrambled, events):
+            lost = ocsf_checks.lost_values(record, event)
+            if lost:
+                raise Failed(f"{name} lost {lost[:SHOWN]}")
+        return f"{len(events)} records keep every value"
+
+    def generated_to_ocsf(self):
+        """Whatever comes, the output is valid, and a good record has every field in its place."""
+        sources = [json.loads(line) for line in self.generated]
+        lines, events = program.normalize_to_ocsf(self.tapline, self.generated)
+        self.expect_valid(lines)
+        ocsf_checks.check_order_and_class(sources, events)
+        good = range(0, len(sources), generate_graph.GOOD_EVERY)
+        for number in good:
+            wrong = ocsf_checks.misplaced(sources[number], events[number])
+            if wrong:
+                raise Failed(f"generated record {number}: {', '.join(wrong)} are in `unmapped`")
+        return f"{len(events)} events valid, {len(good)} good ones with all in place"
+
+    def all_to_cef(self):
+        """Every line is what the standard allows, by a reader that is not ours."""
+        lines = as_lines([record for _, record in self.samples]) + self.generated
+        written = program.normalize(self.tapline, lines, "cef")
+        keys = cef_checks.dictionary(self.shared)
+        events = cef_reader.read(written)
+        for number, (line, event) in enumerate(zip(written, events), 1):
+            cef_checks.check_line(number, line, event, keys)
+        longest = max(map(len, written))
+        shortened = sum("MicrosoftDefenderTruncated" in event["Extensions"] for event in events)
+        return f"{len(events)} lines read back, longest {longest} bytes, {shortened} shortened"
+
+    def attacks_on_cef(self):
+        sources = cef_checks.attack_records()
+        written = program.normalize(self.tapline, as_lines(sources), "cef")
+        keys = cef_checks.dictionary(self.shared)
+        compared = cef_checks.check_attacks(sources, cef_reader.read(written), keys)
+        return f"{compared} fields of {len(sources)} hostile records come back as they have to"
+
+    def expect_valid(self, lines):
+        errors = [line for line in program.validate(self.shared, lines) if "\terror\t" in line]
+        if errors:
+            raise Failed(f"{len(errors)} violations of the schema:\n" + "\n".join(errors[:SHOWN]))
+
+
+def as_lines(sources):
+    return [json.dumps(record, ensure_ascii=False).encode() for record in sources]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tapline", type=pathlib.Path, required=True, help="the program under test")
+    parser.add_argument("--shared", type=pathlib.Path, default=SHARED)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=GENERATED)
+    arguments = parser.parse_args()
+    if not (arguments.shared / "samples").is_dir():
+        print(f"skipped: no samples in {arguments.shared}; fidelity was not checked")
+        return 0
+    if not cef_reader.is_installed():
+        print(f"FAILED  `{cef_reader.COMMAND}` is missing; install the package liblognorm-utils")
+        return 1
+    failures = Check(arguments.tapline, arguments.shared, arguments.seed, arguments.count).run()
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

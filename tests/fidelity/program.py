@@ -1,0 +1,53 @@
+"""Runs the program under test, and the checker of OCSF events."""
+
+import json
+import subprocess
+import sys
+import tempfile
+
+
+class Failed(Exception):
+    """What was promised does not hold; the text says what."""
+
+
+def normalize(tapline, lines, target):
+    """Output lines of `tapline normalize --to TARGET` over NDJSON lines; one per input line."""
+    command = [str(tapline), "normalize", "--to", target]
+    done = subprocess.run(command, input=b"\n".join(lines) + b"\n", capture_output=True)
+    if done.returncode != 0 or done.stderr.strip():
+        told = done.stderr.decode("utf-8", "replace")[:2000]
+        raise Failed(f"{' '.join(command)} ended with {done.returncode} and said: {told}")
+    output = done.stdout.split(b"\n")
+    if output.pop() != b"":
+        raise Failed(f"{target}: the last line has no end")
+    if len(output) != len(lines):
+        raise Failed(f"{target}: {len(lines)} events in, {len(output)} lines out")
+    return output
+
+
+def normalize_to_ocsf(tapline, lines):
+    """The same, parsed; the lines themselves too."""
+    output = normalize(tapline, lines, "ocsf")
+    return output, [json.loads(line) for line in output]
+
+
+def validate(shared, lines, processes=2):
+    """Runs the schema checker over OCSF lines, in parallel; returns what it complains about."""
+    share = -(-len(lines) // processes)
+    parts = [lines[start : start + share] for start in range(0, len(lines), share)]
+    with tempfile.TemporaryDirectory() as folder:
+        running = [start_checker(shared, part, f"{folder}/{number}") for number, part in enumerate(parts)]
+        complaints = []
+        for process in running:
+            told, summary = process.communicate()
+            if process.returncode == 2:
+                raise Failed(f"the schema checker could not read the output: {summary.decode()}")
+            complaints += told.decode("utf-8", "replace").splitlines()
+    return complaints
+
+
+def start_checker(shared, lines, path):
+    with open(path, "wb") as file:
+        file.write(b"\n".join(lines) + b"\n")
+    command = [sys.executable, str(shared / "tools" / "validate_ocsf.py"), path]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
