@@ -1,0 +1,224 @@
+//! One record on its way through a plan: its tape, the filled slots, and what was used.
+
+use tapline_core::Metadata;
+
+use super::expr::{Got, Text};
+use super::scope::{Level, Path, ROOT, ScopeId, Selection, Shape};
+use crate::json::{NodeId, NodeKind, Tape};
+
+/// A slot that holds nothing, and a scope that stands nowhere.
+const NONE: u32 = u32::MAX;
+
+/// Memory that is reused from record to record.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// The slots of all open scopes.
+    slots: Vec<NodeId>,
+    /// Where the slots of a scope begin, by [`ScopeId`].
+    bases: Vec<u32>,
+    /// What was marked as used, in order, so that it can be taken back.
+    used: Vec<NodeId>,
+}
+
+/// One record, read and bound.
+pub(crate) struct Run<'a> {
+    pub(crate) body: &'a str,
+    pub(crate) meta: &'a Metadata,
+    pub(crate) tape: &'a mut Tape,
+    shapes: &'a [Shape],
+    scratch: &'a mut Scratch,
+}
+
+/// A point that [`Run::back_to`] returns to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark(usize);
+
+impl<'a> Run<'a> {
+    /// Fills the slots of the record and of the selections, in their order.
+    pub(crate) fn new(
+        body: &'a str,
+        meta: &'a Metadata,
+        tape: &'a mut Tape,
+        shapes: &'a [Shape],
+        selections: &[Selection],
+        scratch: &'a mut Scratch,
+    ) -> Self {
+        scratch.slots.clear();
+        scratch.used.clear();
+        scratch.bases.clear();
+        scratch.bases.resize(shapes.len(), NONE);
+        let mut run = Self {
+            body,
+            meta,
+            tape,
+            shapes,
+            scratch,
+        };
+        run.enter(ROOT, 0);
+        for selection in selections {
+            run.select(selection);
+        }
+        run
+    }
+
+    /// Opens a scope on a value and fills its slots. Returns what [`Run::leave`] needs.
+    pub(crate) fn enter(&mut self, scope: ScopeId, node: NodeId) -> (ScopeId, u32, usize) {
+        let base = self.scratch.slots.len();
+        let shape = &self.shapes[usize::from(scope)];
+        self.scratch
+            .slots
+            .resize(base + usize::from(shape.slots), NONE);
+        self.scratch.slots[base] = node;
+        bind(
+            self.tape,
+            self.body,
+            node,
+            &shape.names,
+            &mut self.scratch.slots[base..],
+        );
+        let before = std::mem::replace(&mut self.scratch.bases[usize::from(scope)], base as u32);
+        (scope, before, base)
+    }
+
+    /// Closes the scope that was opened last.
+    pub(crate) fn leave(&mut self, (scope, before, base): (ScopeId, u32, usize)) {
+        self.scratch.bases[usize::from(scope)] = before;
+        self.scratch.slots.truncate(base);
+    }
+
+    /// Opens a selection's scope on the element it wants, for good.
+    fn select(&mut self, selection: &Selection) {
+        let Some(list) = self.find_list(selection.from) else {
+            return;
+        };
+        for wanted in &selection.wanted {
+            let end = self.tape.node(list).next;
+            let mut at = list + 1;
+            while at < end {
+                let opened = self.enter(selection.scope, at);
+                if !self.tape.node(at).dropped() && self.holds(wanted) {
+                    return;
+                }
+                self.leave(opened);
+                at = self.tape.node(at).next;
+            }
+        }
+    }
+
+    /// The value at a path, unless it is missing or says nothing.
+    #[inline]
+    pub(crate) fn find(&self, path: Path) -> Option<NodeId> {
+        let base = self.scratch.bases[usize::from(path.scope)];
+        if base == NONE {
+            return None;
+        }
+        let node = self.scratch.slots[base as usize + usize::from(path.slot)];
+        (node != NONE && !self.tape.is_empty(node)).then_some(node)
+    }
+
+    /// The list at a path, if it has elements.
+    pub(crate) fn find_list(&self, path: Path) -> Option<NodeId> {
+        self.find(path)
+            .filter(|list| self.tape.node(*list).kind == NodeKind::Array)
+    }
+
+    /// Notes that a value went into the output.
+    #[inline]
+    pub(crate) fn mark(&mut self, node: NodeId) {
+        if self.tape.mark(node) {
+            self.scratch.used.push(node);
+        }
+    }
+
+    /// Where to return to if what is written next turns out to be nothing.
+    pub(crate) fn here(&self) -> Mark {
+        Mark(self.scratch.used.len())
+    }
+
+    /// Takes back what was marked since.
+    pub(crate) fn back_to(&mut self, mark: Mark) {
+        for node in self.scratch.used.drain(mark.0..) {
+            self.tape.unmark(node);
+        }
+    }
+
+    /// The text of a scalar: texts unescaped, numbers and booleans as they stand.
+    #[inline]
+    pub(crate) fn text_of(&mut self, node: NodeId) -> Option<Text> {
+        let value = *self.tape.node(node);
+        let (made, (start, end)) = match value.kind {
+            NodeKind::Null | NodeKind::Object | NodeKind::Array => return None,
+            NodeKind::Text if value.escaped() => (true, self.tape.make_unescaped(self.body, node)),
+            _ => (value.made(), (value.start, value.end)),
+        };
+        Some(Text { made, start, end })
+    }
+
+    /// The characters of a text.
+    #[inline]
+    pub(crate) fn str(&self, text: Text) -> &str {
+        if text.made {
+            self.tape.made((text.start, text.end))
+        } else {
+            &self.body[text.start as usize..text.end as usize]
+        }
+    }
+
+    /// The text of whatever an expression yielded; marks the value it is of.
+    pub(crate) fn got_text(&mut self, got: Got) -> Option<Text> {
+        match got {
+            Got::Nothing => None,
+            Got::Node(node) => {
+                let text = self.text_of(node)?;
+                self.mark(node);
+                Some(text)
+            }
+            Got::Text(text) | Got::Other(text) => Some(text),
+            Got::Int(number) => Some(self.make(|made| made.push_str(&number.to_string()))),
+            Got::Bool(truth) => {
+                Some(self.make(|made| made.push_str(if truth { "true" } else { "false" })))
+            }
+        }
+    }
+
+    /// Makes a text.
+    pub(crate) fn make(&mut self, write: impl FnOnce(&mut String)) -> Text {
+        let (start, end) = self.tape.make(write);
+        Text {
+            made: true,
+            start,
+            end,
+        }
+    }
+
+    /// Makes a text of the characters of another.
+    pub(crate) fn append(&mut self, text: Text) {
+        if text.made {
+            let made = self.tape.made_mut();
+            made.extend_from_within(text.start as usize..text.end as usize);
+        } else {
+            let part = &self.body[text.start as usize..text.end as usize];
+            self.tape.made_mut().push_str(part);
+        }
+    }
+}
+
+/// Walks the members of an object once and puts those that are asked for into their slots.
+///
+/// Of members with one name the last counts, as in most readers of JSON.
+fn bind(tape: &Tape, body: &str, object: NodeId, names: &Level, slots: &mut [NodeId]) {
+    if tape.node(object).kind != NodeKind::Object {
+        return;
+    }
+    for member in tape.children(object) {
+        let Some(wanted) = names.wanted(tape.key(body, member)) else {
+            continue;
+        };
+        if let Some(slot) = wanted.slot {
+            slots[usize::from(slot)] = member;
+        }
+        if let Some(below) = &wanted.below {
+            bind(tape, body, member, below, slots);
+        }
+    }
+}

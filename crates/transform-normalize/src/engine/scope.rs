@@ -1,0 +1,249 @@
+//! Scopes: which names of an object a plan asks for, and the slots their values go to.
+
+use super::predicate::Predicate;
+
+/// Which object a path starts from. The record itself is [`ROOT`].
+pub(crate) type ScopeId = u16;
+
+/// The scope of the record.
+pub(crate) const ROOT: ScopeId = 0;
+
+/// Where a plan finds one value of the record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Path {
+    pub(crate) scope: ScopeId,
+    /// Slot 0 is the scope's own object or element.
+    pub(crate) slot: u16,
+}
+
+/// An element of a list that has a name of its own, such as the primary device.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    /// The scope of the element; paths that begin with the selection's name are in it.
+    pub(crate) scope: ScopeId,
+    /// The list.
+    pub(crate) from: Path,
+    /// Tried in turn over the whole list: the element that the first of them holds for.
+    pub(crate) wanted: Vec<Predicate>,
+}
+
+/// The names that a plan asks for below one object, while it is compiled.
+#[derive(Debug, Default)]
+struct Names(Vec<(Box<str>, Entry)>);
+
+#[derive(Debug, Default)]
+struct Entry {
+    slot: Option<u16>,
+    below: Names,
+}
+
+#[derive(Debug)]
+struct Growing {
+    names: Names,
+    slots: u16,
+}
+
+/// All scopes of a plan while it is compiled.
+#[derive(Debug)]
+pub(crate) struct Scopes {
+    growing: Vec<Growing>,
+    /// Other spellings of a name, in every scope.
+    aliases: Vec<(String, Vec<String>)>,
+}
+
+impl Scopes {
+    /// Starts with the record's scope.
+    pub(crate) fn new(aliases: Vec<(String, Vec<String>)>) -> Self {
+        let mut scopes = Self {
+            growing: Vec::new(),
+            aliases,
+        };
+        scopes.add();
+        scopes
+    }
+
+    /// Opens a scope for the elements of a list.
+    pub(crate) fn add(&mut self) -> ScopeId {
+        self.growing.push(Growing {
+            names: Names::default(),
+            slots: 1,
+        });
+        (self.growing.len() - 1) as ScopeId
+    }
+
+    /// The slot of the value at `names` below the scope's object; without names the object itself.
+    pub(crate) fn path(&mut self, scope: ScopeId, names: &[&str]) -> Path {
+        let growing = &mut self.growing[usize::from(scope)];
+        let slot = match names {
+            [] => 0,
+            names => growing.names.slot(names, &mut growing.slots),
+        };
+        Path { scope, slot }
+    }
+
+    /// The finished shapes, by [`ScopeId`].
+    pub(crate) fn finish(self) -> Vec<Shape> {
+        let aliases = &self.aliases;
+        let shape = |growing: Growing| Shape {
+            slots: growing.slots,
+            names: Level::new(growing.names, aliases),
+        };
+        self.growing.into_iter().map(shape).collect()
+    }
+}
+
+impl Names {
+    fn slot(&mut self, names: &[&str], slots: &mut u16) -> u16 {
+        let (name, below) = names.split_first().expect("a path has at least one name");
+        let known = self
+            .0
+            .iter()
+            .position(|(known, _)| known.eq_ignore_ascii_case(name));
+        let at = known.unwrap_or_else(|| {
+            self.0.push(((*name).into(), Entry::default()));
+            self.0.len() - 1
+        });
+        let entry = &mut self.0[at].1;
+        if !below.is_empty() {
+            return entry.below.slot(below, slots);
+        }
+        *entry.slot.get_or_insert_with(|| {
+            *slots += 1;
+            *slots - 1
+        })
+    }
+}
+
+/// What a plan asks for in the objects of one scope.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// How many slots the scope has.
+    pub(crate) slots: u16,
+    pub(crate) names: Level,
+}
+
+/// The names that are asked for in one object, as a hash table with open addressing.
+#[derive(Debug)]
+pub(crate) struct Level {
+    /// Index into `spellings` plus one; 0 is free. The length is a power of two.
+    table: Box<[u16]>,
+    spellings: Box<[(Box<str>, u16)]>,
+    wanted: Box<[Wanted]>,
+}
+
+/// What happens to the value of one name.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) slot: Option<u16>,
+    pub(crate) below: Option<Level>,
+}
+
+impl Level {
+    fn new(names: Names, aliases: &[(String, Vec<String>)]) -> Self {
+        let mut spellings = Vec::new();
+        let mut wanted = Vec::new();
+        for (at, (name, entry)) in names.0.into_iter().enumerate() {
+            let same = |(known, _): &&(String, Vec<String>)| known.eq_ignore_ascii_case(&name);
+            for (_, others) in aliases.iter().filter(same) {
+                spellings.extend(
+                    others
+                        .iter()
+                        .map(|other| (Box::from(other.as_str()), at as u16)),
+                );
+            }
+            spellings.push((name, at as u16));
+            let below = (!entry.below.0.is_empty()).then(|| Level::new(entry.below, aliases));
+            wanted.push(Wanted {
+                slot: entry.slot,
+                below,
+            });
+        }
+        let table = hash_table(&spellings);
+        Self {
+            table,
+            spellings: spellings.into(),
+            wanted: wanted.into(),
+        }
+    }
+
+    /// What is wanted of a member, by its name in any case.
+    #[inline]
+    pub(crate) fn wanted(&self, name: &str) -> Option<&Wanted> {
+        let mask = self.table.len() - 1;
+        let mut at = hash(name.as_bytes()) & mask;
+        loop {
+            let entry = self.table[at];
+            if entry == 0 {
+                return None;
+            }
+            let (known, wanted) = &self.spellings[usize::from(entry) - 1];
+            if known.eq_ignore_ascii_case(name) {
+                return Some(&self.wanted[usize::from(*wanted)]);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+}
+
+fn hash_table(spellings: &[(Box<str>, u16)]) -> Box<[u16]> {
+    let size = (spellings.len() * 4).next_power_of_two().max(4);
+    let mut table = vec![0_u16; size];
+    for (index, (name, _)) in spellings.iter().enumerate() {
+        let mut at = hash(name.as_bytes()) & (size - 1);
+        while table[at] != 0 {
+            at = (at + 1) & (size - 1);
+        }
+        table[at] = index as u16 + 1;
+    }
+    table.into()
+}
+
+/// A hash that does not see the case of letters: of the length and the first and last eight bytes.
+#[inline]
+fn hash(name: &[u8]) -> usize {
+    const FOLD: u64 = 0x2020_2020_2020_2020;
+    let word = |bytes: &[u8]| {
+        let mut eight = [0; 8];
+        eight[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(eight) | FOLD
+    };
+    let edge = name.len().min(8);
+    let mixed = word(&name[..edge])
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        .rotate_left(23)
+        ^ word(&name[name.len() - edge..])
+        ^ (name.len() as u64);
+    (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_any_case_and_by_their_aliases() {
+        let aliases = vec![("IoaDefinitionId".into(), vec!["IoaDefinitiondId".into()])];
+        let mut scopes = Scopes::new(aliases);
+        let id = scopes.path(ROOT, &["id"]);
+        let sha1 = scopes.path(ROOT, &["fileDetails", "sha1"]);
+        let again = scopes.path(ROOT, &["FileDetails", "SHA1"]);
+        let ioa = scopes.path(ROOT, &["IoaDefinitionId"]);
+        assert_eq!((id.slot, sha1, ioa.slot), (1, again, 3));
+        let shapes = scopes.finish();
+        let level = &shapes[0].names;
+        assert_eq!(level.wanted("ID").and_then(|wanted| wanted.slot), Some(1));
+        assert_eq!(
+            level
+                .wanted("ioadefinitiondid")
+                .and_then(|wanted| wanted.slot),
+            Some(3)
+        );
+        assert!(level.wanted("identity").is_none());
+        let below = level
+            .wanted("filedetails")
+            .and_then(|wanted| wanted.below.as_ref());
+        let below = below.expect("names below");
+        assert_eq!(below.wanted("sha1").and_then(|wanted| wanted.slot), Some(2));
+        assert!(below.wanted("").is_none());
+    }
+}

@@ -1,0 +1,278 @@
+//! The tape: every value of one record in reading order, as ranges of its bytes.
+
+use super::scan::{ScanError, Scanner};
+use super::text::{unescape, write_escaped, write_text};
+
+/// The place of a value on the tape. The record itself is 0.
+pub(crate) type NodeId = u32;
+
+/// What sort of JSON value a node is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NodeKind {
+    Null,
+    False,
+    True,
+    Number,
+    Text,
+    Object,
+    Array,
+}
+
+/// One value: where its bytes are, its name if it is a member, and where its subtree ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node {
+    /// First byte; of a text the one after the quote.
+    pub(crate) start: u32,
+    /// One after the last byte; of a text the closing quote.
+    pub(crate) end: u32,
+    /// The first node that is not below this one.
+    pub(crate) next: NodeId,
+    /// The name's bytes between the quotes; empty for elements of arrays.
+    pub(crate) key: (u32, u32),
+    pub(crate) kind: NodeKind,
+    flags: u8,
+}
+
+impl Node {
+    const ESCAPED: u8 = 1;
+    const KEY_ESCAPED: u8 = 2;
+    const USED: u8 = 4;
+    const DROPPED: u8 = 8;
+    const MADE: u8 = 16;
+
+    pub(super) fn new(kind: NodeKind, key: (u32, u32), key_escaped: bool, start: u32) -> Self {
+        let flags = if key_escaped { Self::KEY_ESCAPED } else { 0 };
+        Self {
+            start,
+            end: start,
+            next: 0,
+            key,
+            kind,
+            flags,
+        }
+    }
+
+    pub(super) fn set_escaped(&mut self) {
+        self.flags |= Self::ESCAPED;
+    }
+
+    /// Whether the text holds a backslash.
+    pub(crate) fn escaped(&self) -> bool {
+        self.flags & Self::ESCAPED != 0
+    }
+
+    /// Whether the text is one of ours, put in the place of the record's.
+    pub(crate) fn made(&self) -> bool {
+        self.flags & Self::MADE != 0
+    }
+
+    /// Whether the value went somewhere in the output.
+    pub(crate) fn used(&self) -> bool {
+        self.flags & Self::USED != 0
+    }
+
+    /// Whether the operator took the value out before mapping.
+    pub(crate) fn dropped(&self) -> bool {
+        self.flags & Self::DROPPED != 0
+    }
+}
+
+/// The values of one record. Made once and reused, so that reading a record allocates nothing.
+///
+/// A record's own bytes are not kept: they are passed along as `body`.
+#[derive(Debug, Default)]
+pub(crate) struct Tape {
+    nodes: Vec<Node>,
+    /// Text that was made while mapping: unescaped, joined, hashed.
+    made: String,
+    /// No white space between values, no half surrogate, nothing dropped: subtrees can be copied.
+    dense: bool,
+    /// Half of a surrogate pair is somewhere: escaped text must be mended.
+    broken: bool,
+}
+
+impl Tape {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`ScanError`] at the first byte that is not JSON.
+    pub(crate) fn read(&mut self, body: &str) -> Result<(), ScanError> {
+        self.nodes.clear();
+        self.made.clear();
+        let mut scanner = Scanner::new(body.as_bytes(), &mut self.nodes);
+        scanner.document()?;
+        self.dense = scanner.dense && !scanner.broken;
+        self.broken = scanner.broken;
+        Ok(())
+    }
+
+    /// The value at a place.
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id as usize]
+    }
+
+    /// How many values there are.
+    pub(crate) fn len(&self) -> u32 {
+        self.nodes.len() as u32
+    }
+
+    /// The members or elements of a value that the operator has not dropped; none of a scalar.
+    pub(crate) fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        let end = match self.node(id).kind {
+            NodeKind::Object | NodeKind::Array => self.node(id).next,
+            _ => id + 1,
+        };
+        let mut at = id + 1;
+        std::iter::from_fn(move || {
+            while at < end {
+                let this = at;
+                at = self.node(this).next;
+                if !self.node(this).dropped() {
+                    return Some(this);
+                }
+            }
+            None
+        })
+    }
+
+    /// Whether a value says nothing: null, `""`, `[]`, `{}`.
+    pub(crate) fn is_empty(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        match node.kind {
+            NodeKind::Null => true,
+            NodeKind::Text => node.start == node.end,
+            NodeKind::Object | NodeKind::Array => node.next == id + 1,
+            _ => false,
+        }
+    }
+
+    /// The bytes of a value; of a text what stands between the quotes, escapes and all.
+    pub(crate) fn raw<'a>(&'a self, body: &'a str, id: NodeId) -> &'a str {
+        let node = self.node(id);
+        let bytes = if node.flags & Node::MADE != 0 {
+            &self.made
+        } else {
+            body
+        };
+        &bytes[node.start as usize..node.end as usize]
+    }
+
+    /// The name of a member as it stands in the record, escapes and all.
+    pub(crate) fn key<'a>(&self, body: &'a str, id: NodeId) -> &'a str {
+        let (start, end) = self.node(id).key;
+        &body[start as usize..end as usize]
+    }
+
+    /// Notes that a value went somewhere. Returns whether it had not before.
+    pub(crate) fn mark(&mut self, id: NodeId) -> bool {
+        let node = &mut self.nodes[id as usize];
+        let fresh = !node.used();
+        node.flags |= Node::USED;
+        fresh
+    }
+
+    /// Takes [`Tape::mark`] back.
+    pub(crate) fn unmark(&mut self, id: NodeId) {
+        self.nodes[id as usize].flags &= !Node::USED;
+    }
+
+    /// Makes a value invisible.
+    pub(crate) fn drop_value(&mut self, id: NodeId) {
+        self.nodes[id as usize].flags |= Node::DROPPED;
+        self.dense = false;
+    }
+
+    /// Puts a text of ours in a value's place; its subtree is invisible from then on.
+    pub(crate) fn replace(&mut self, id: NodeId, text: &str) {
+        let (start, end) = self.make(|made| made.push_str(text));
+        for below in id + 1..self.node(id).next {
+            self.drop_value(below);
+        }
+        let node = &mut self.nodes[id as usize];
+        node.kind = NodeKind::Text;
+        node.start = start;
+        node.end = end;
+        node.flags = (node.flags & Node::KEY_ESCAPED) | Node::MADE;
+        self.dense = false;
+    }
+
+    /// Appends a text of ours and says where it stands.
+    pub(crate) fn make(&mut self, write: impl FnOnce(&mut String)) -> (u32, u32) {
+        let start = self.made.len() as u32;
+        write(&mut self.made);
+        (start, self.made.len() as u32)
+    }
+
+    /// Appends the unescaped text of a value and says where it stands.
+    pub(crate) fn make_unescaped(&mut self, body: &str, id: NodeId) -> (u32, u32) {
+        let node = *self.node(id);
+        let start = self.made.len() as u32;
+        // Only texts of the record are escaped; those of ours never are.
+        unescape(
+            &body[node.start as usize..node.end as usize],
+            &mut self.made,
+        );
+        (start, self.made.len() as u32)
+    }
+
+    /// Text of ours.
+    pub(crate) fn made(&self, range: (u32, u32)) -> &str {
+        &self.made[range.0 as usize..range.1 as usize]
+    }
+
+    /// How much text of ours there is.
+    pub(crate) fn made_len(&self) -> u32 {
+        self.made.len() as u32
+    }
+
+    /// The buffer for text that is put together from several parts.
+    pub(crate) fn made_mut(&mut self) -> &mut String {
+        &mut self.made
+    }
+
+    /// Writes a text value with its quotes.
+    pub(crate) fn write_text(&self, body: &str, id: NodeId, out: &mut Vec<u8>) {
+        let node = self.node(id);
+        out.push(b'"');
+        if node.flags & Node::MADE != 0 {
+            write_escaped(self.raw(body, id), out);
+        } else {
+            write_text(self.raw(body, id), node.escaped() && self.broken, out);
+        }
+        out.push(b'"');
+    }
+
+    /// Writes `"name":` of a member.
+    pub(crate) fn write_key(&self, body: &str, id: NodeId, out: &mut Vec<u8>) {
+        let escaped = self.node(id).flags & Node::KEY_ESCAPED != 0;
+        out.push(b'"');
+        write_text(self.key(body, id), escaped && self.broken, out);
+        out.extend_from_slice(b"\":");
+    }
+
+    /// Writes a value as it came, without white space and without what was dropped.
+    pub(crate) fn write_value(&self, body: &str, id: NodeId, out: &mut Vec<u8>) {
+        let node = self.node(id);
+        match node.kind {
+            NodeKind::Text => self.write_text(body, id, out),
+            NodeKind::Object | NodeKind::Array if !self.dense => self.write_nested(body, id, out),
+            _ => out.extend_from_slice(self.raw(body, id).as_bytes()),
+        }
+    }
+
+    fn write_nested(&self, body: &str, id: NodeId, out: &mut Vec<u8>) {
+        let object = self.node(id).kind == NodeKind::Object;
+        out.push(if object { b'{' } else { b'[' });
+        let mut first = true;
+        for child in self.children(id) {
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+            if object {
+                self.write_key(body, child, out);
+            }
+            self.write_value(body, child, out);
+        }
+        out.push(if object { b'}' } else { b']' });
+    }
+}
