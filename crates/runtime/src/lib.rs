@@ -1,3 +1,6 @@
 //! Runs a topology.
 pub mod topology;
 pub mod status;
+mod checkpoint;
+mod lanes;
+mod settling;

@@ -1,0 +1,300 @@
+//! Checkpoints in a file of the data folder: redb, one process per folder.
+
+use std::fs::DirBuilder;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use redb::{
+    Database, DatabaseError, ReadableDatabase, TableDefinition, TableError,
+};
+use tapline_core::Checkpoint;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::{CheckpointStore, Commit, PartitionKey, StoreError, Stored, record};
+
+const FILE: &str = "checkpoints.redb";
+/// By component and partition.
+const CHECKPOINTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("checkpoints");
+/// By component, partition, and the source's own key.
+const ENTRIES: TableDefinition<(&str, &str, &[u8]), &[u8]> = TableDefinition::new("entries");
+/// Steps of so many partitions share one transaction, and so one fsync.
+const STEPS_PER_TRANSACTION: usize = 1024;
+/// redb would take up to 1 GiB; the state of a partition is read once and written in small steps.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// The store of one process.
+pub(crate) struct LocalStore {
+    database: Arc<Database>,
+    queue: mpsc::Sender<Request>,
+    _committer: AbortOnDrop,
+}
+
+type Request = (Commit, oneshot::Sender<Result<(), StoreError>>);
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl LocalStore {
+    /// Opens the store of a data folder; makes both if missing. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StoreError::Folder`] if it cannot be written, [`StoreError::InUse`] if another process
+    /// has it open.
+    pub(crate) async fn open(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.to_owned();
+        let database = tokio::task::spawn_blocking(move || open_database(&path))
+            .await
+            .map_err(|_| StoreError::Closed)??;
+        let database = Arc::new(database);
+        let (queue, requests) = mpsc::channel(STEPS_PER_TRANSACTION);
+        let committer = tokio::spawn(commit_all(Arc::clone(&database), requests));
+        Ok(Self {
+            database,
+            queue,
+            _committer: AbortOnDrop(committer),
+        })
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for LocalStore {
+    async fn read(&self, key: &PartitionKey) -> Result<Option<Stored>, StoreError> {
+        let database = Arc::clone(&self.database);
+        let key = key.clone();
+        tokio::task::spawn_blocking(move || read(&database, &key))
+            .await
+            .map_err(|_| StoreError::Closed)?
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        let (reply, done) = oneshot::channel();
+        let queued = self.queue.send((commit, reply)).await;
+        queued.map_err(|_| StoreError::Closed)?;
+        done.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+fn open_database(folder: &Path) -> Result<Database, StoreError> {
+    make_private(folder).map_err(|source| StoreError::Folder {
+        folder: folder.to_owned(),
+        source,
+    })?;
+    let opened = Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        .create(folder.join(FILE));
+    let database = opened.map_err(|error| explain(folder, error))?;
+    let write = database.begin_write()?;
+    write.open_table(CHECKPOINTS)?;
+    write.open_table(ENTRIES)?;
+    write.commit()?;
+    Ok(database)
+}
+
+/// Makes the folder for its owner only; one that exists is left as it is.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn explain(folder: &Path, error: DatabaseError) -> StoreError {
+    let folder = folder.to_owned();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(folder),
+        DatabaseError::Storage(redb::StorageError::Io(source)) => {
+            StoreError::Folder { folder, source }
+        }
+        other => other.into(),
+    }
+}
+
+/// Commits whatever is queued in one transaction, as long as there is a store.
+async fn commit_all(database: Arc<Database>, mut requests: mpsc::Receiver<Request>) {
+    let mut batch = Vec::new();
+    while requests
+        .recv_many(&mut batch, STEPS_PER_TRANSACTION)
+        .await
+        > 0
+    {
+        let database = Arc::clone(&database);
+        let steps = std::mem::take(&mut batch);
+        // A panic drops the replies, which those who wait read as a failure.
+        let work = tokio::task::spawn_blocking(move || commit_and_reply(&database, steps));
+        if work.await.is_err() {
+            tracing::error!("committing checkpoints panicked");
+        }
+    }
+}
+
+fn commit_and_reply(database: &Database, steps: Vec<Request>) {
+    let (commits, replies): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+    let result = commit(database, &commits);
+    if let Err(error) = &result {
+        tracing::debug!(%error, "transaction failed");
+    }
+    for reply in replies {
+        let answer = match &result {
+            Ok(()) => Ok(()),
+            Err(error) => Err(again(error)),
+        };
+        // Nobody waits any more if the partition was abandoned meanwhile.
+        let _abandoned = reply.send(answer);
+    }
+}
+
+/// The same failure for one more partition; redb's errors cannot be cloned.
+fn again(error: &StoreError) -> StoreError {
+    let text = match error {
+        StoreError::Database(source) => source.to_string(),
+        other => other.to_string(),
+    };
+    redb::Error::Io(std::io::Error::other(text)).into()
+}
+
+fn commit(database: &Database, commits: &[Commit]) -> Result<(), StoreError> {
+    let write = database.begin_write()?;
+    {
+        let mut checkpoints = write.open_table(CHECKPOINTS)?;
+        let mut entries = write.open_table(ENTRIES)?;
+        for step in commits {
+            let (component, partition) = step.key.names();
+            let record = record::encode(&step.stream, &step.cursor);
+            checkpoints.insert((component, partition), record.as_slice())?;
+            for (key, value) in &step.changes {
+                let key = (component, partition, key.as_ref());
+                match value {
+                    Some(value) => entries.insert(key, value.as_ref())?,
+                    None => entries.remove(key)?,
+                };
+            }
+        }
+    }
+    write.commit()?;
+    Ok(())
+}
+
+fn read(database: &Database, key: &PartitionKey) -> Result<Option<Stored>, StoreError> {
+    let (component, partition) = key.names();
+    let read = database.begin_read()?;
+    let checkpoints = match read.open_table(CHECKPOINTS) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        table => table?,
+    };
+    let Some(record) = checkpoints.get((component, partition))? else {
+        return Ok(None);
+    };
+    let (stream, cursor) = record::decode(record.value()).map_err(|why| StoreError::Record {
+        component: component.to_owned(),
+        partition: partition.to_owned(),
+        why,
+    })?;
+    let mut checkpoint = Checkpoint {
+        cursor,
+        ..Checkpoint::default()
+    };
+    let entries = read.open_table(ENTRIES)?;
+    for entry in entries.range((component, partition, &[][..])..)? {
+        let (key, value) = entry?;
+        let (of_component, of_partition, key) = key.value();
+        if (of_component, of_partition) != (component, partition) {
+            break;
+        }
+        let key = Bytes::copy_from_slice(key);
+        let value = Bytes::copy_from_slice(value.value());
+        checkpoint.entries.insert(key, value);
+    }
+    Ok(Some(Stored { stream, checkpoint }))
+}
+
+impl PartitionKey {
+    fn names(&self) -> (&str, &str) {
+        (&self.component, &self.partition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tapline_core::{Cursor, StreamIdentity};
+
+    use super::*;
+    use crate::settling::Changes;
+
+    fn step(partition: &str, cursor: &str, changes: &[(&str, Option<&str>)]) -> Commit {
+        let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+        let changes: Changes = changes
+            .iter()
+            .map(|(key, value)| (bytes(key), value.map(bytes)))
+            .collect();
+        Commit {
+            key: key(partition),
+            stream: StreamIdentity::default(),
+            cursor: Cursor::new(bytes(cursor)),
+            changes,
+        }
+    }
+
+    fn key(partition: &str) -> PartitionKey {
+        PartitionKey {
+            component: "alerts".to_owned(),
+            partition: partition.to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_commit_touches_its_own_entries_only_and_survives_reopening() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("deep/data");
+        let store = LocalStore::open(&data).await.expect("opens");
+        let steps = [
+            step("a", "1", &[("x", Some("1")), ("y", Some("1"))]),
+            step("ab", "1", &[("x", Some("other"))]),
+            step("a", "2", &[("x", None), ("z", Some("2"))]),
+        ];
+        for step in steps {
+            store.commit(step).await.expect("commits");
+        }
+        drop(store);
+        tokio::task::yield_now().await;
+        let store = LocalStore::open(&data).await.expect("opens again");
+        let stored = store.read(&key("a")).await.expect("reads").expect("is there");
+        assert_eq!(stored.checkpoint.cursor.as_bytes(), b"2");
+        let entries: Vec<&[u8]> = stored.checkpoint.entries.keys().map(AsRef::as_ref).collect();
+        assert_eq!(entries, [b"y", b"z"]);
+        assert_eq!(store.read(&key("b")).await.expect("reads"), None);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_data_folder_is_private_to_its_owner() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("data");
+        let _store = LocalStore::open(&data).await.expect("opens");
+        let mode = std::fs::metadata(&data).expect("is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[tokio::test]
+    async fn a_folder_in_use_and_one_that_cannot_be_made_are_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let _store = LocalStore::open(folder.path()).await.expect("opens");
+        let second = LocalStore::open(folder.path()).await.err().expect("refused");
+        assert!(matches!(second, StoreError::InUse(_)), "{second}");
+        assert!(second.to_string().contains(&*folder.path().to_string_lossy()));
+
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").expect("written");
+        let wrong = LocalStore::open(&file).await.err().expect("refused");
+        assert!(matches!(wrong, StoreError::Folder { .. }), "{wrong}");
+    }
+}

@@ -1,0 +1,84 @@
+//! What is durable of every partition.
+
+mod local;
+mod record;
+
+use async_trait::async_trait;
+use std::path::PathBuf;
+use tapline_core::{Checkpoint, Cursor, StreamIdentity};
+
+pub(crate) use local::LocalStore;
+
+use crate::settling::Changes;
+
+/// Names a partition of a component.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct PartitionKey {
+    pub(crate) component: String,
+    pub(crate) partition: String,
+}
+
+/// What is stored of a partition.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stored {
+    pub(crate) stream: StreamIdentity,
+    pub(crate) checkpoint: Checkpoint,
+}
+
+/// A step forward of one partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Commit {
+    pub(crate) key: PartitionKey,
+    pub(crate) stream: StreamIdentity,
+    pub(crate) cursor: Cursor,
+    pub(crate) changes: Changes,
+}
+
+/// Keeps checkpoints. Another kind, such as a topic of the destination cluster, may take its place.
+#[async_trait]
+pub(crate) trait CheckpointStore: Send + Sync {
+    /// Reads what is durable of a partition; none if it was never read.
+    async fn read(&self, key: &PartitionKey) -> Result<Option<Stored>, StoreError>;
+
+    /// Makes a step durable, all of it or nothing. Steps of one partition come one at a time.
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
+}
+
+/// Why the checkpoint store did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The folder cannot be made or written.
+    #[error("using the data folder {folder}")]
+    Folder {
+        /// `data_dir` of the pipeline file.
+        folder: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process works on the folder.
+    #[error("the data folder {0} is in use by another process; each needs its own `data_dir`")]
+    InUse(PathBuf),
+    /// The database refused.
+    #[error("accessing the checkpoints")]
+    Database(#[source] Box<redb::Error>),
+    /// The store was shut down, or its work was interrupted.
+    #[error("the checkpoint store is closed")]
+    Closed,
+    /// A record was written by a newer version, or is damaged.
+    #[error("checkpoint of {component}/{partition} is not readable: {why}")]
+    Record {
+        /// Id of the source.
+        component: String,
+        /// The partition.
+        partition: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl<E: Into<redb::Error>> From<E> for StoreError {
+    fn from(error: E) -> Self {
+        Self::Database(Box::new(error.into()))
+    }
+}
