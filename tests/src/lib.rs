@@ -4,6 +4,9 @@
 //! temporary folder; dropping its handle ends it. `make test` installs them and sets
 //! `TAPLINE_E2E=1`; without that the tests say that they were skipped.
 
+pub mod arrivals;
+pub mod ledger;
+pub mod pipeline;
 pub mod ports;
 pub mod process;
 pub mod program;

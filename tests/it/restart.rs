@@ -1,0 +1,127 @@
+//! Killed and stopped at random moments, nothing is lost.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tapline_e2e::arrivals::Arrivals;
+use tapline_e2e::ledger::{self, Version};
+use tapline_e2e::pipeline::{self, Pipeline};
+use tapline_e2e::program::Simulation;
+use tapline_e2e::services::kafka::Kafka;
+use tapline_e2e::wait_for;
+
+const SETTLE: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
+/// A mild fault is over within 2 s; a retry after it backs off for about as long again.
+const TOLD_TO_WAIT: Duration = Duration::from_secs(6);
+
+fn moments() -> usize {
+    let asked = std::env::var("TAPLINE_RESTARTS").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(50)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_or_killed_at_random_moments_nothing_is_lost() -> anyhow::Result<()> {
+    if !tapline_e2e::enabled() {
+        return Ok(());
+    }
+    let seed = rand::random::<u64>();
+    eprintln!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let kafka = Kafka::start().await?;
+    let folder = tempfile::tempdir()?;
+    let ledger = folder.path().join("ledger.ndjson");
+    let mut simulation = Simulation::start(
+        &["--faults", "mild", "--rate", "30", "--seed", &seed.to_string(), "--ledger", ledger.to_str().expect("UTF-8")],
+        &folder.path().join("simulate.log"),
+    )?;
+    let pipeline = Pipeline::new(&format!(
+        "{}transforms:\n  ocsf: {{ type: normalize, inputs: [alerts, incidents, legacy], config: {{ to: ocsf }} }}\nsinks:\n  lake:\n    type: kafka\n    inputs: [ocsf]\n    config: {{ brokers: [\"{}\"], topic: \"defender.{{kind}}\" }}\n",
+        pipeline::sources(&simulation),
+        kafka.address(),
+    ))?;
+    let environment = pipeline::environment(&simulation);
+    let arrivals = Arrivals::of(&kafka, "defender.")?;
+
+    let mut longest_down = Duration::ZERO;
+    let mut in_flight_at_kills = 0.0;
+    let mut kills = 0;
+    let mut repeats_at_polite_stop = None;
+    let mut process = pipeline.start(&environment).await?;
+    for _ in 0..moments() {
+        tokio::time::sleep(Duration::from_millis(random.random_range(200..2500))).await;
+        if let Some(repeats) = repeats_at_polite_stop.take() {
+            assert_eq!(arrivals.repeats(), repeats, "repeated after a polite stop");
+        }
+        let before = Instant::now();
+        if random.random_bool(0.25) {
+            pipeline.stop(&mut process);
+            arrivals.quiet().await;
+            repeats_at_polite_stop = Some(arrivals.repeats());
+        } else {
+            in_flight_at_kills += pipeline.metric("tapline_component_in_flight_events", "source").await;
+            process.kill();
+            kills += 1;
+        }
+        process = pipeline.start(&environment).await?;
+        longest_down = longest_down.max(before.elapsed());
+    }
+
+    simulation.process().signal("STOP");
+    let made = ledger::read(&ledger)?;
+    simulation.process().signal("CONT");
+    let limit = SETTLE + 2 * POLL + longest_down + TOLD_TO_WAIT;
+    let promised = promised(&made, limit);
+    wait_for("every promised version is in kafka", 90, async || {
+        missing(&promised, &arrivals).is_empty().then_some(())
+    })
+    .await;
+    pipeline.stop(&mut process);
+
+    let repeats = arrivals.repeats();
+    eprintln!(
+        "{} versions made, {} promised, {kills} kills, longest down {longest_down:?}, {repeats} repeats, {in_flight_at_kills} in flight at kills",
+        made.len(),
+        promised.len(),
+    );
+    order_is_kept(&arrivals, &made);
+    Ok(())
+}
+
+/// Legacy detections all; of a Graph record the newest version, and those that stayed current long enough.
+fn promised(made: &[Version], limit: Duration) -> HashSet<String> {
+    let stayed = |version: &Version| match version.superseded_after_ms {
+        None => true,
+        Some(after) => u128::from(after) > limit.as_millis(),
+    };
+    let promised = made.iter().filter(|version| stayed(version));
+    promised.map(|version| version.uid.clone()).collect()
+}
+
+fn missing(promised: &HashSet<String>, arrivals: &Arrivals) -> Vec<String> {
+    let arrived = arrivals.by_uid();
+    let missing = promised.iter().filter(|uid| !arrived.contains_key(*uid));
+    missing.cloned().collect()
+}
+
+/// The first arrivals of a record's versions come in the order in which they were made.
+fn order_is_kept(arrivals: &Arrivals, made: &[Version]) {
+    let made: HashMap<&str, usize> = made.iter().enumerate().map(|(at, v)| (v.uid.as_str(), at)).collect();
+    let mut records = arrivals.records();
+    records.sort_by_key(|record| (record.topic.clone(), record.place));
+    let mut newest: HashMap<String, usize> = HashMap::new();
+    let mut seen = HashSet::new();
+    for record in records {
+        let uid = record.uid();
+        let Some(at) = made.get(uid.as_str()).copied() else {
+            continue;
+        };
+        if !seen.insert(uid.clone()) {
+            continue;
+        }
+        let before = newest.insert(record.record_key(), at);
+        assert!(before.is_none_or(|before| before < at), "{uid} overtaken");
+    }
+}

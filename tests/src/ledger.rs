@@ -1,0 +1,50 @@
+//! What the simulator says it made.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::Value;
+
+/// One version of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Version {
+    /// Such as `graph.alert`.
+    pub kind: String,
+    /// `tenant:kind:id`.
+    pub key: String,
+    /// `tenant:kind:id:version`.
+    pub uid: String,
+    /// How long it could be read before the next one replaced it, in milliseconds.
+    pub superseded_after_ms: Option<u64>,
+}
+
+/// Reads the whole ledger; a later line with the same identity amends the earlier one.
+pub fn read(path: &Path) -> anyhow::Result<Vec<Version>> {
+    let text = std::fs::read_to_string(path).context("reading the ledger")?;
+    let mut versions: Vec<Version> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for line in text.lines() {
+        let version = version(line).with_context(|| format!("ledger line {line:?}"))?;
+        match places.get(&version.uid) {
+            Some(place) => versions[*place] = version,
+            None => {
+                places.insert(version.uid.clone(), versions.len());
+                versions.push(version);
+            }
+        }
+    }
+    Ok(versions)
+}
+
+fn version(line: &str) -> anyhow::Result<Version> {
+    let value: Value = serde_json::from_str(line)?;
+    let text = |name: &str| value[name].as_str().with_context(|| format!("no {name}"));
+    let key = format!("{}:{}:{}", text("tenant")?, text("kind")?, text("id")?);
+    Ok(Version {
+        kind: text("kind")?.to_owned(),
+        uid: format!("{key}:{}", text("version")?),
+        key,
+        superseded_after_ms: value["superseded_after_ms"].as_u64(),
+    })
+}
