@@ -211,7 +211,7 @@ mod tests {
             slot.granted(granted(lifetime), begin);
             check(&slot, at(renewed_by * 8 / 10), "serve");
             check(&slot, at(renewed_by), "renew");
-            check(&slot, at(lifetime * 8 / 10), "renew");
+            check(&slot, at(lifetime - 11), "renew");
             check(&slot, at(lifetime), "fetch");
         }
     }

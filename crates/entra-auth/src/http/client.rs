@@ -157,7 +157,13 @@ mod tests {
             network(None, Some("/nonexistent/ca.pem")),
             "/nonexistent/ca.pem",
         );
-        check(network(None, Some(file!())), "PEM certificates");
+        check(
+            network(
+                None,
+                Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")),
+            ),
+            "PEM certificates",
+        );
     }
 
     #[test]

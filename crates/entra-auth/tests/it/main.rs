@@ -1,0 +1,8 @@
+//! The crate against an identity platform that answers as a script says.
+
+mod certificate;
+mod refusals;
+mod rotation;
+mod stub;
+mod tokens;
+mod transport;
