@@ -10,12 +10,12 @@ pub mod topology;
 pub use config::{Mistake, Mistakes, Pipeline};
 pub use filter::{FilterConfig, OneOrMore, SeverityRange};
 pub use registry::Registry;
-mod checkpoint;
-mod lanes;
-mod settling;
 mod budget;
+mod checkpoint;
 mod dead_letters;
+mod lanes;
 mod run;
+mod settling;
 
 pub use checkpoint::StoreError;
 pub use run::{BUDGET, DEAD_LETTERS, Ended, Running, Runtime, Setup, StartError, Stopped};

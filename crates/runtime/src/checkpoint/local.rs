@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redb::{
-    Database, DatabaseError, ReadableDatabase, TableDefinition, TableError,
-};
+use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition, TableError};
 use tapline_core::Checkpoint;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -121,11 +119,7 @@ fn explain(folder: &Path, error: DatabaseError) -> StoreError {
 /// Commits whatever is queued in one transaction, as long as there is a store.
 async fn commit_all(database: Arc<Database>, mut requests: mpsc::Receiver<Request>) {
     let mut batch = Vec::new();
-    while requests
-        .recv_many(&mut batch, STEPS_PER_TRANSACTION)
-        .await
-        > 0
-    {
+    while requests.recv_many(&mut batch, STEPS_PER_TRANSACTION).await > 0 {
         let database = Arc::clone(&database);
         let steps = std::mem::take(&mut batch);
         // A panic drops the replies, which those who wait read as a failure.
@@ -266,9 +260,18 @@ mod tests {
         drop(store);
         tokio::task::yield_now().await;
         let store = LocalStore::open(&data).await.expect("opens again");
-        let stored = store.read(&key("a")).await.expect("reads").expect("is there");
+        let stored = store
+            .read(&key("a"))
+            .await
+            .expect("reads")
+            .expect("is there");
         assert_eq!(stored.checkpoint.cursor.as_bytes(), b"2");
-        let entries: Vec<&[u8]> = stored.checkpoint.entries.keys().map(AsRef::as_ref).collect();
+        let entries: Vec<&[u8]> = stored
+            .checkpoint
+            .entries
+            .keys()
+            .map(AsRef::as_ref)
+            .collect();
         assert_eq!(entries, [b"y", b"z"]);
         assert_eq!(store.read(&key("b")).await.expect("reads"), None);
     }
@@ -280,7 +283,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("data");
         let _store = LocalStore::open(&data).await.expect("opens");
-        let mode = std::fs::metadata(&data).expect("is there").permissions().mode();
+        let mode = std::fs::metadata(&data)
+            .expect("is there")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o700);
     }
 
@@ -288,9 +294,16 @@ mod tests {
     async fn a_folder_in_use_and_one_that_cannot_be_made_are_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let _store = LocalStore::open(folder.path()).await.expect("opens");
-        let second = LocalStore::open(folder.path()).await.err().expect("refused");
+        let second = LocalStore::open(folder.path())
+            .await
+            .err()
+            .expect("refused");
         assert!(matches!(second, StoreError::InUse(_)), "{second}");
-        assert!(second.to_string().contains(&*folder.path().to_string_lossy()));
+        assert!(
+            second
+                .to_string()
+                .contains(&*folder.path().to_string_lossy())
+        );
 
         let file = folder.path().join("file");
         std::fs::write(&file, "").expect("written");

@@ -29,6 +29,15 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// For sources that ended by themselves: slower, since that is a bug and no outage.
+    pub(crate) fn sources() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(60),
+            ..Self::default()
+        }
+    }
+
     /// The wait after the given number of failures in a row, from 1.
     ///
     /// Half of our own wait is random, so that many senders do not return at one moment. What

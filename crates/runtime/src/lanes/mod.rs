@@ -184,7 +184,10 @@ impl<E, R: Rng> Lanes<E, R> {
             return None;
         }
         self.in_flight += 1;
-        let (events, slots) = items.into_iter().map(|item| (item.event, item.slot)).unzip();
+        let (events, slots) = items
+            .into_iter()
+            .map(|item| (item.event, item.slot))
+            .unzip();
         let slots = Slots {
             started: now,
             slots,
@@ -344,8 +347,13 @@ impl<E, R: Rng> Lanes<E, R> {
 
     /// The destination is away: everything of the call goes back to the front, and all wait.
     fn rest_all(&mut self, started: Instant, again: Vec<(Item<E>, Fault)>, now: Instant) {
-        let asked = again.iter().filter_map(|(_, fault)| asked_wait(fault)).max();
-        let denied = again.iter().any(|(_, fault)| matches!(fault, Fault::Denied { .. }));
+        let asked = again
+            .iter()
+            .filter_map(|(_, fault)| asked_wait(fault))
+            .max();
+        let denied = again
+            .iter()
+            .any(|(_, fault)| matches!(fault, Fault::Denied { .. }));
         for (mut item, _) in again.into_iter().rev() {
             item.slot.attempts = item.slot.attempts.saturating_add(1);
             self.first.push_front(item);
@@ -354,7 +362,9 @@ impl<E, R: Rng> Lanes<E, R> {
         if self.rests_until.is_none_or(|until| started >= until) {
             self.outages = self.outages.saturating_add(1);
         }
-        let wait = self.backoff.wait(self.outages, denied, asked, &mut self.rng);
+        let wait = self
+            .backoff
+            .wait(self.outages, denied, asked, &mut self.rng);
         let until = now + wait;
         self.rests_until = Some(self.rests_until.map_or(until, |known| known.max(until)));
     }

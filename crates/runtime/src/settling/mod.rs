@@ -190,11 +190,6 @@ impl<W> Settling<W> {
         self.open.is_empty()
     }
 
-    /// Whether something was lost and the partition not yet rewound.
-    pub(crate) fn is_lost(&self) -> bool {
-        self.lost
-    }
-
     /// Events of the open batches.
     pub(crate) fn open_events(&self) -> usize {
         self.open.iter().map(|open| open.pending.events).sum()

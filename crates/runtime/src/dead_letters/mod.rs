@@ -1,0 +1,180 @@
+//! Events that some component will never take, kept on disk for a human.
+//!
+//! An event counts as rejected only after its letter is synced. When the folder is full, letters
+//! wait, and with them everything that waits for their batches: nothing is dropped.
+
+mod files;
+mod letter;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tapline_core::metrics::{DEAD_LETTER_BYTES, Metrics};
+use tapline_core::{ComponentName, Event, Rejected, Verdict};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::status::{State, StatusBoard};
+use files::{Files, WriteError};
+
+/// Letters written and synced together.
+const LETTERS_PER_SYNC: usize = 256;
+/// How often a full or broken folder is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How often it is said that it is still full, in attempts.
+const SAY_EVERY: u64 = 60;
+
+/// One event given up, and by whom.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    pub(crate) component: ComponentName,
+    pub(crate) event: Event,
+    pub(crate) reason: &'static str,
+    pub(crate) why: String,
+    pub(crate) at: Timestamp,
+}
+
+impl Letter {
+    /// A letter for what a component rejected just now.
+    pub(crate) fn new(component: &ComponentName, rejected: Rejected) -> Self {
+        Self {
+            component: component.clone(),
+            event: rejected.event,
+            reason: rejected.reason,
+            why: rejected.why,
+            at: Timestamp::now(),
+        }
+    }
+}
+
+/// Where letters are handed in. Cheap to clone; the writer ends when all are gone.
+#[derive(Clone)]
+pub(crate) struct DeadLetters(mpsc::Sender<Letter>);
+
+impl DeadLetters {
+    /// Opens the folder and starts the writer.
+    ///
+    /// # Errors
+    /// What the system says if the folder cannot be made or read.
+    pub(crate) fn start(
+        folder: PathBuf,
+        max_bytes: u64,
+        metrics: &Metrics,
+        board: StatusBoard,
+        abandoned: watch::Receiver<bool>,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let gauge = metrics.gauge(&DEAD_LETTER_BYTES, &[]);
+        let files = Files::open(folder, max_bytes, gauge)?;
+        let (letters, inbox) = mpsc::channel(LETTERS_PER_SYNC);
+        let writer = Writer {
+            metrics: metrics.clone(),
+            board,
+            abandoned,
+            files: Some(files),
+        };
+        Ok((Self(letters), tokio::spawn(writer.run(inbox))))
+    }
+
+    /// Hands in letters; waits while the writer is behind. What cannot be handed in is Lost.
+    pub(crate) async fn send(&self, letters: Vec<Letter>) {
+        for letter in letters {
+            if self.0.send(letter).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+struct Writer {
+    metrics: Metrics,
+    board: StatusBoard,
+    abandoned: watch::Receiver<bool>,
+    files: Option<Files>,
+}
+
+impl Writer {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Letter>) {
+        let mut letters = Vec::new();
+        while inbox.recv_many(&mut letters, LETTERS_PER_SYNC).await > 0 {
+            if !self.store(std::mem::take(&mut letters)).await {
+                return;
+            }
+        }
+    }
+
+    /// Stores letters, however long it takes; false if the runtime gave up meanwhile.
+    async fn store(&mut self, letters: Vec<Letter>) -> bool {
+        let mut left = letters;
+        let mut failures = 0;
+        let mut stuck = None;
+        while !left.is_empty() {
+            let Some(mut files) = self.files.take() else {
+                return false;
+            };
+            let work = move || {
+                let result = files.append(&left);
+                (files, left, result)
+            };
+            let Ok((files, all, result)) = tokio::task::spawn_blocking(work).await else {
+                return false;
+            };
+            self.files = Some(files);
+            left = all;
+            let (stored, error) = result;
+            let rest = left.split_off(stored);
+            self.settle(left);
+            left = rest;
+            if let Some(error) = error {
+                self.complain(&error, &left, failures);
+                stuck = left.first().map(|letter| Arc::clone(&letter.component.id));
+                failures += 1;
+                tokio::select! {
+                    () = tokio::time::sleep(AGAIN) => {}
+                    // An error means that the runtime is gone.
+                    _ = self.abandoned.wait_for(|abandoned| *abandoned) => return false,
+                }
+            }
+        }
+        if let Some(component) = stuck {
+            tracing::info!(%component, "dead letters are kept again");
+            self.board.component(&component, State::Running, None);
+        }
+        true
+    }
+
+    fn settle(&self, letters: Vec<Letter>) {
+        for letter in letters {
+            let component = self.metrics.component(&letter.component);
+            component
+                .counter(&tapline_core::metrics::DEAD_LETTERS, &[letter.reason])
+                .inc();
+            tracing::debug!(
+                component = %letter.component,
+                reason = letter.reason,
+                why = letter.why,
+                "event given up, kept in the dead letters"
+            );
+            letter.event.settle(Verdict::Rejected);
+        }
+    }
+
+    fn complain(&self, error: &WriteError, waiting: &[Letter], failures: u64) {
+        let Some(first) = waiting.first() else {
+            return;
+        };
+        let component = self.metrics.component(&first.component);
+        let labels = ["processing", error.reason()];
+        component
+            .counter(&tapline_core::metrics::ERRORS, &labels)
+            .inc();
+        if failures.is_multiple_of(SAY_EVERY) {
+            let detail = format!("dead letters cannot be kept: {error}");
+            tracing::error!(component = %first.component, %error, waiting = waiting.len(),
+                "dead letters cannot be kept; rejected events wait, and their streams with them");
+            self.board
+                .component(&first.component.id, State::Degraded, Some(detail));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What all tasks of a pipeline share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use super::Ended;
+use crate::checkpoint::CheckpointStore;
+use crate::settling::SettlingLimits;
+use crate::status::StatusBoard;
+
+pub(super) struct Engine {
+    pub(super) store: Arc<dyn CheckpointStore>,
+    pub(super) board: StatusBoard,
+    pub(super) data_dir: PathBuf,
+    pub(super) limits: SettlingLimits,
+    pub(super) stopping: watch::Receiver<bool>,
+    pub(super) abandoned: watch::Receiver<bool>,
+    pub(super) end: watch::Sender<Option<Ended>>,
+    pub(super) partitions: TaskTracker,
+    pub(super) unsettled: AtomicU64,
+}
+
+impl Engine {
+    /// Completes when the sources have to stop. Cancel-safe.
+    pub(super) async fn stopping(&self) {
+        raised(&self.stopping).await;
+    }
+
+    /// Whether the sources have to stop.
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow() || self.stopping.has_changed().is_err()
+    }
+
+    /// Completes when everything unsettled is given up. Cancel-safe.
+    pub(super) async fn abandoned(&self) {
+        raised(&self.abandoned).await;
+    }
+
+    /// Asks whoever runs the pipeline to stop it; the first reason stays.
+    pub(super) fn end(&self, why: Ended) {
+        self.end.send_if_modified(|ended| {
+            let first = ended.is_none();
+            ended.get_or_insert(why);
+            first
+        });
+    }
+
+    /// Counts events that a partition gave up.
+    pub(super) fn add_unsettled(&self, events: usize) {
+        self.unsettled.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn unsettled(&self) -> u64 {
+        self.unsettled.load(Ordering::Relaxed)
+    }
+}
+
+/// A signal whose sender is gone counts as raised: nobody runs the pipeline any more.
+async fn raised(signal: &watch::Receiver<bool>) {
+    let mut signal = signal.clone();
+    let _gone = signal.wait_for(|raised| *raised).await;
+}

@@ -1,0 +1,293 @@
+//! The transforms between one source partition and the sinks, each with its own instance.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tapline_core::metrics::prometheus::IntCounter;
+use tapline_core::metrics::{DISCARDED_EVENTS, ERRORS, RECEIVED_EVENTS, SENT_EVENTS};
+use tapline_core::{BuildContext, BuildError, ComponentName, Event, Output, Transform};
+use tokio::sync::mpsc;
+
+use super::Inlets;
+use crate::dead_letters::Letter;
+use crate::topology::{Factory, Topology};
+
+/// What a source's events go through, by position: transforms that they reach, in order, then
+/// sinks.
+#[derive(Clone)]
+pub(super) struct Plan {
+    steps: Vec<PlanStep>,
+    outlets: Vec<mpsc::Sender<Vec<Event>>>,
+    entry: Vec<Goal>,
+}
+
+#[derive(Clone)]
+struct PlanStep {
+    cx: BuildContext,
+    build: Factory<dyn Transform>,
+    goals: Vec<Goal>,
+}
+
+/// Where events go next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Goal {
+    Step(usize),
+    Outlet(usize),
+}
+
+impl Plan {
+    /// The part of the topology that a source reaches.
+    pub(super) fn of(
+        source: &ComponentName,
+        topology: &Topology,
+        contexts: &HashMap<Arc<str>, BuildContext>,
+        sinks: &Inlets,
+    ) -> Self {
+        let mut plan = Self {
+            steps: Vec::new(),
+            outlets: Vec::new(),
+            entry: Vec::new(),
+        };
+        let mut places: HashMap<Arc<str>, Place> = HashMap::new();
+        places.insert(Arc::clone(&source.id), Place::Entry);
+        for node in &topology.transforms {
+            let goal = Goal::Step(plan.steps.len());
+            if plan.connect(&node.inputs, goal, &places) {
+                places.insert(Arc::clone(&node.name.id), Place::Step(plan.steps.len()));
+                plan.steps.push(PlanStep {
+                    cx: contexts[&node.name.id].clone(),
+                    build: Arc::clone(&node.build),
+                    goals: Vec::new(),
+                });
+            }
+        }
+        for (node, inlet) in topology.sinks.iter().zip(sinks) {
+            let goal = Goal::Outlet(plan.outlets.len());
+            if plan.connect(&node.inputs, goal, &places) {
+                plan.outlets.push(inlet.clone());
+            }
+        }
+        plan
+    }
+
+    /// Builds every transform once, so that a wrong setting shows before anything runs.
+    pub(super) fn check(&self) -> Result<(), (ComponentName, BuildError)> {
+        for step in &self.steps {
+            (step.build)(&step.cx).map_err(|error| (step.cx.component.clone(), error))?;
+        }
+        Ok(())
+    }
+
+    /// Leads every input that is reached to the goal; whether there was one.
+    fn connect(
+        &mut self,
+        inputs: &[Arc<str>],
+        goal: Goal,
+        places: &HashMap<Arc<str>, Place>,
+    ) -> bool {
+        let mut reached = false;
+        for place in inputs.iter().filter_map(|input| places.get(input)) {
+            reached = true;
+            match place {
+                Place::Entry => self.entry.push(goal),
+                Place::Step(step) => self.steps[*step].goals.push(goal),
+            }
+        }
+        reached
+    }
+}
+
+enum Place {
+    Entry,
+    Step(usize),
+}
+
+/// A running plan.
+pub(super) struct Flow {
+    entry: Vec<Goal>,
+    stages: Vec<Stage>,
+    outlets: Vec<Outlet>,
+    letters: Vec<Letter>,
+}
+
+struct Stage {
+    step: PlanStep,
+    transform: Option<Box<dyn Transform>>,
+    inbox: Vec<Event>,
+    output: Output,
+    counters: StageCounters,
+}
+
+struct Outlet {
+    inlet: mpsc::Sender<Vec<Event>>,
+    waiting: Vec<Event>,
+}
+
+struct StageCounters {
+    received: IntCounter,
+    sent: IntCounter,
+    filtered: IntCounter,
+    panicked: IntCounter,
+}
+
+/// A transform panicked, or could not be built anew after it did; its events are lost.
+#[derive(Debug)]
+pub(super) struct Broken;
+
+impl Flow {
+    /// Instances are built when the first event comes.
+    pub(super) fn new(plan: Plan) -> Self {
+        let outlets = plan.outlets.into_iter().map(|inlet| Outlet {
+            inlet,
+            waiting: Vec::new(),
+        });
+        Self {
+            entry: plan.entry,
+            stages: plan.steps.into_iter().map(Stage::new).collect(),
+            outlets: outlets.collect(),
+            letters: Vec::new(),
+        }
+    }
+
+    /// Runs events through all transforms; what comes out waits for [`Flow::take_letters`] and
+    /// [`Flow::hand_over`].
+    ///
+    /// # Errors
+    /// [`Broken`] if a transform panicked: everything that was under way here is dropped.
+    pub(super) fn apply(&mut self, events: impl Iterator<Item = Event>) -> Result<(), Broken> {
+        let mut first: Vec<Event> = events.collect();
+        self.distribute(&mut first, None);
+        for index in 0..self.stages.len() {
+            if self.stages[index].inbox.is_empty() {
+                continue;
+            }
+            if self.stages[index].apply(&mut self.letters).is_err() {
+                self.clear();
+                return Err(Broken);
+            }
+            let mut emitted = std::mem::take(&mut self.stages[index].output.emitted);
+            self.distribute(&mut emitted, Some(index));
+            self.stages[index].output.emitted = emitted;
+        }
+        Ok(())
+    }
+
+    /// What was rejected on the way.
+    pub(super) fn take_letters(&mut self) -> Vec<Letter> {
+        std::mem::take(&mut self.letters)
+    }
+
+    /// Gives the events to the sinks; waits while one is full.
+    ///
+    /// # Cancel safety
+    /// What was not handed over stays here.
+    pub(super) async fn hand_over(&mut self) {
+        for outlet in &mut self.outlets {
+            if outlet.waiting.is_empty() {
+                continue;
+            }
+            match outlet.inlet.reserve().await {
+                Ok(place) => place.send(std::mem::take(&mut outlet.waiting)),
+                // The sink ended, which it does by itself only when it is fenced.
+                Err(_) => outlet.waiting.clear(),
+            }
+        }
+    }
+
+    /// Drops what is under way.
+    pub(super) fn clear(&mut self) {
+        self.letters.clear();
+        for stage in &mut self.stages {
+            stage.inbox.clear();
+            stage.output = Output::default();
+        }
+        for outlet in &mut self.outlets {
+            outlet.waiting.clear();
+        }
+    }
+
+    /// Moves events to all goals of a step, or of the source; all but the last get clones.
+    fn distribute(&mut self, events: &mut Vec<Event>, step: Option<usize>) {
+        let goals = match step {
+            Some(step) => self.stages[step].step.goals.len(),
+            None => self.entry.len(),
+        };
+        for position in 0..goals {
+            let goal = match step {
+                Some(step) => self.stages[step].step.goals[position],
+                None => self.entry[position],
+            };
+            let target = match goal {
+                Goal::Step(step) => &mut self.stages[step].inbox,
+                Goal::Outlet(outlet) => &mut self.outlets[outlet].waiting,
+            };
+            match position + 1 == goals {
+                true => target.append(events),
+                false => target.extend(events.iter().cloned()),
+            }
+        }
+    }
+}
+
+impl Stage {
+    fn new(step: PlanStep) -> Self {
+        let metrics = &step.cx.metrics;
+        let counters = StageCounters {
+            received: metrics.counter(&RECEIVED_EVENTS, &[]),
+            sent: metrics.counter(&SENT_EVENTS, &[]),
+            filtered: metrics.counter(&DISCARDED_EVENTS, &["filtered"]),
+            panicked: metrics.counter(&ERRORS, &["processing", "panicked"]),
+        };
+        Self {
+            step,
+            transform: None,
+            inbox: Vec::new(),
+            output: Output::default(),
+            counters,
+        }
+    }
+
+    fn apply(&mut self, letters: &mut Vec<Letter>) -> Result<(), Broken> {
+        self.counters.received.inc_by(self.inbox.len() as u64);
+        self.run_caught()?;
+        self.counters.sent.inc_by(self.output.emitted.len() as u64);
+        self.counters.filtered.inc_by(self.output.discarded);
+        self.output.discarded = 0;
+        for rejected in self.output.rejected.drain(..) {
+            let reason = rejected.reason;
+            let metrics = &self.step.cx.metrics;
+            metrics.counter(&DISCARDED_EVENTS, &[reason]).inc();
+            letters.push(Letter::new(&self.step.cx.component, rejected));
+        }
+        Ok(())
+    }
+
+    /// The instance is built anew after a panic, since nobody knows what it left behind.
+    fn run_caught(&mut self) -> Result<(), Broken> {
+        let mut transform = match self.transform.take() {
+            Some(transform) => transform,
+            None => self.build()?,
+        };
+        let run = AssertUnwindSafe(|| {
+            for event in self.inbox.drain(..) {
+                transform.apply(event, &mut self.output);
+            }
+        });
+        if catch_unwind(run).is_err() {
+            self.counters.panicked.inc();
+            tracing::error!(component = %self.step.cx.component, "transform panicked; its events are read again");
+            return Err(Broken);
+        }
+        self.transform = Some(transform);
+        Ok(())
+    }
+
+    fn build(&self) -> Result<Box<dyn Transform>, Broken> {
+        (self.step.build)(&self.step.cx).map_err(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(component = %self.step.cx.component, error, "transform cannot be built");
+            Broken
+        })
+    }
+}

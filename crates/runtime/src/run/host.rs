@@ -1,0 +1,174 @@
+//! What a running source may ask of the runtime: open a partition at its checkpoint.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tapline_core::{
+    BuildContext, Checkpoint, Control, OpenError, Partition, SourceHost, Stopped, StreamIdentity,
+};
+use tokio::sync::{Mutex, mpsc, watch};
+
+use super::Ended;
+use super::engine::Engine;
+use super::flow::{Flow, Plan};
+use super::keeper::{Keeper, KeeperCounters};
+use super::ledger::Ledger;
+use super::pipe::{Pipe, PipeCounters};
+use crate::budget::Share;
+use crate::checkpoint::PartitionKey;
+use crate::dead_letters::DeadLetters;
+use crate::status::State;
+
+/// Batches between a source and a partition's intake; bytes are bounded by the budget behind it.
+const BATCHES: usize = 2;
+/// One rewind at a time, and a stop.
+const CONTROLS: usize = 2;
+
+pub(super) struct Host {
+    pub(super) cx: BuildContext,
+    pub(super) engine: Arc<Engine>,
+    pub(super) dead_letters: DeadLetters,
+    pub(super) plan: Plan,
+    pub(super) share: Arc<Share>,
+    pub(super) opened: Mutex<HashMap<String, Opened>>,
+}
+
+/// A partition that was opened before.
+pub(super) struct Opened {
+    control: mpsc::WeakSender<Control>,
+    finished: watch::Receiver<()>,
+}
+
+#[async_trait]
+impl SourceHost for Host {
+    async fn open(&self, partition: &str, stream: StreamIdentity) -> Result<Partition, OpenError> {
+        let previous = self.opened.lock().await.remove(partition);
+        if let Some(previous) = previous {
+            self.wait_for(previous, partition).await?;
+        }
+        if self.engine.is_stopping() {
+            return Err(Stopped.into());
+        }
+        let key = PartitionKey {
+            component: self.cx.component.id.to_string(),
+            partition: partition.to_owned(),
+        };
+        let checkpoint = self.checkpoint(&key, &stream).await?;
+        let (opened, partition) = self.connect(key.clone(), stream, checkpoint);
+        self.opened.lock().await.insert(key.partition, opened);
+        Ok(partition)
+    }
+}
+
+impl Host {
+    /// What the partition's previous reader left in flight settles first, so that nothing is
+    /// read twice because a source was rebuilt.
+    async fn wait_for(&self, mut previous: Opened, partition: &str) -> Result<(), OpenError> {
+        let reader = previous.control.upgrade();
+        if reader.is_some_and(|control| !control.is_closed()) {
+            self.opened
+                .lock()
+                .await
+                .insert(partition.to_owned(), previous);
+            let text = format!("partition {partition} is open already");
+            return Err(OpenError::Store(text));
+        }
+        tokio::select! {
+            // An error means that both tasks of the partition ended.
+            _ = previous.finished.changed() => Ok(()),
+            () = self.engine.stopping() => Err(Stopped.into()),
+        }
+    }
+
+    async fn checkpoint(
+        &self,
+        key: &PartitionKey,
+        stream: &StreamIdentity,
+    ) -> Result<Checkpoint, OpenError> {
+        let stored = self.engine.store.read(key).await;
+        let stored = stored.map_err(|error| OpenError::Store(error.to_string()))?;
+        match stored {
+            None => Ok(Checkpoint::default()),
+            Some(stored) if stored.stream == *stream => Ok(stored.checkpoint),
+            Some(stored) => Err(self.refuse(key, &stored.stream, stream)),
+        }
+    }
+
+    fn refuse(
+        &self,
+        key: &PartitionKey,
+        stored: &StreamIdentity,
+        wanted: &StreamIdentity,
+    ) -> OpenError {
+        let id = &self.cx.component.id;
+        let text = format!(
+            "the checkpoint of source `{id}`, partition `{}`, in {} belongs to another stream: \
+             it was made for {}, and the source now reads {}; give the source another id, or put \
+             its old settings back, or delete the state of the folder",
+            key.partition,
+            self.engine.data_dir.display(),
+            describe(stored),
+            describe(wanted),
+        );
+        tracing::error!(component = %self.cx.component, "{text}");
+        self.engine
+            .board
+            .component(id, State::Degraded, Some(text.clone()));
+        self.engine.end(Ended::Refused(text.clone()));
+        OpenError::ForeignCheckpoint(text)
+    }
+
+    /// Starts the two tasks of a partition.
+    fn connect(
+        &self,
+        key: PartitionKey,
+        stream: StreamIdentity,
+        checkpoint: Checkpoint,
+    ) -> (Opened, Partition) {
+        let (sender, batches) = mpsc::channel(BATCHES);
+        let (control, controlled) = mpsc::channel(CONTROLS);
+        let (finish, finished) = watch::channel(());
+        let name: Arc<str> = key.partition.as_str().into();
+        let ledger = Arc::new(Ledger::new(self.engine.limits));
+        let opened = Opened {
+            control: control.downgrade(),
+            finished,
+        };
+        let pipe = Pipe {
+            engine: Arc::clone(&self.engine),
+            ledger: Arc::clone(&ledger),
+            component: self.cx.component.clone(),
+            partition: Arc::clone(&name),
+            batches,
+            share: Arc::clone(&self.share),
+            flow: Flow::new(self.plan.clone()),
+            dead_letters: self.dead_letters.clone(),
+            counters: PipeCounters::new(&self.cx.metrics),
+        };
+        let keeper = Keeper {
+            engine: Arc::clone(&self.engine),
+            ledger,
+            control,
+            counters: KeeperCounters::new(&self.cx.metrics, &key.partition),
+            key,
+            stream,
+            told_to_stop: false,
+        };
+        self.engine.partitions.spawn(pipe.run());
+        self.engine.partitions.spawn(async move {
+            keeper.run().await;
+            drop(finish);
+        });
+        let partition = Partition::new(name, checkpoint, sender, controlled);
+        (opened, partition)
+    }
+}
+
+fn describe(stream: &StreamIdentity) -> String {
+    let parts = stream.parts.iter();
+    let parts: Vec<String> = parts
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    format!("{} ({})", stream.source, parts.join(", "))
+}

@@ -1,0 +1,113 @@
+//! The settling machine of a partition, shared by its two tasks and by its tickets.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tapline_core::Outcome;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::settling::{Pending, Seq, Settling, SettlingLimits, Step};
+
+/// Who waits for a batch to be durable.
+pub(super) type Waiter = oneshot::Sender<()>;
+
+pub(super) struct Ledger {
+    settling: Mutex<Settling<Waiter>>,
+    /// Wakes the keeper; there is only one.
+    keeper: Notify,
+    /// Wakes the intake; there is only one.
+    intake: Notify,
+    intake_ended: AtomicBool,
+    closed: AtomicBool,
+}
+
+impl Ledger {
+    pub(super) fn new(limits: SettlingLimits) -> Self {
+        Self {
+            settling: Mutex::new(Settling::new(limits)),
+            keeper: Notify::new(),
+            intake: Notify::new(),
+            intake_ended: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Waits until another batch may come in; false if none ever may. Cancel-safe.
+    pub(super) async fn room(&self) -> bool {
+        loop {
+            if self.closed.load(Ordering::Acquire) {
+                return false;
+            }
+            if self.settling().has_room() {
+                return true;
+            }
+            self.intake.notified().await;
+        }
+    }
+
+    pub(super) fn accept(&self, epoch: u64, pending: Pending<Waiter>) -> Option<Seq> {
+        self.settling().accept(epoch, pending)
+    }
+
+    pub(super) fn settle(&self, seq: Seq, outcome: Outcome) {
+        self.settling().settle(seq, outcome);
+        self.keeper.notify_one();
+    }
+
+    /// No more batches come in.
+    pub(super) fn end_intake(&self) {
+        self.intake_ended.store(true, Ordering::Release);
+        self.keeper.notify_one();
+    }
+
+    /// Whether no batch is open and none will come.
+    pub(super) fn is_finished(&self) -> bool {
+        self.intake_ended.load(Ordering::Acquire) && self.settling().is_idle()
+    }
+
+    pub(super) fn step(&self, now: Instant) -> Step {
+        self.settling().step(now)
+    }
+
+    pub(super) fn hurry(&self) {
+        self.settling().hurry();
+    }
+
+    /// The last commit is durable: wakes who waited for it.
+    pub(super) fn committed(&self) {
+        let waiters = self.settling().committed();
+        for waiter in waiters {
+            // Whoever waited may have given up.
+            let _gone = waiter.send(());
+        }
+        self.intake.notify_one();
+    }
+
+    pub(super) fn rewound(&self) {
+        self.settling().rewound();
+        self.intake.notify_one();
+    }
+
+    /// Nothing moves any more. Returns how many events were not settled.
+    pub(super) fn close(&self) -> usize {
+        self.closed.store(true, Ordering::Release);
+        self.intake.notify_one();
+        self.settling().open_events()
+    }
+
+    /// Events that came in and are not durable yet.
+    pub(super) fn open_events(&self) -> usize {
+        self.settling().open_events()
+    }
+
+    /// Completes when something changed for the keeper. Cancel-safe.
+    pub(super) async fn changed(&self) {
+        self.keeper.notified().await;
+    }
+
+    fn settling(&self) -> MutexGuard<'_, Settling<Waiter>> {
+        // The machine does not panic half-way through a change.
+        self.settling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,195 @@
+//! Takes the batches of one partition in, runs the transforms, and hands the events to the sinks.
+
+use std::sync::Arc;
+
+use tapline_core::metrics::prometheus::{Counter, Gauge, IntCounter};
+use tapline_core::metrics::{
+    ComponentMetrics, DISCARDED_EVENTS, IN_FLIGHT_EVENTS, RECEIVED_EVENTS, SEND_WAIT_SECONDS,
+    SENT_EVENTS,
+};
+use tapline_core::{Batch, ComponentName, Event, Origin, Rejected, Ticket, Verdict};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::engine::Engine;
+use super::flow::{Broken, Flow};
+use super::ledger::Ledger;
+use crate::budget::{Permit, Share};
+use crate::dead_letters::{DeadLetters, Letter};
+use crate::settling::Pending;
+
+/// Events that are transformed before other tasks get a turn: about a millisecond of mapping.
+const CHUNK: usize = 128;
+
+pub(super) struct Pipe {
+    pub(super) engine: Arc<Engine>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) component: ComponentName,
+    pub(super) partition: Arc<str>,
+    pub(super) batches: mpsc::Receiver<Batch>,
+    pub(super) share: Arc<Share>,
+    pub(super) flow: Flow,
+    pub(super) dead_letters: DeadLetters,
+    pub(super) counters: PipeCounters,
+}
+
+/// Handles of a source's metrics.
+pub(super) struct PipeCounters {
+    metrics: ComponentMetrics,
+    received: IntCounter,
+    sent: IntCounter,
+    waited: Counter,
+    in_flight: Gauge,
+}
+
+/// What a batch holds until its last ticket is settled.
+struct Held {
+    _permit: Permit,
+    in_flight: Gauge,
+    events: f64,
+}
+
+impl PipeCounters {
+    pub(super) fn new(metrics: &ComponentMetrics) -> Self {
+        Self {
+            metrics: metrics.clone(),
+            received: metrics.counter(&RECEIVED_EVENTS, &[]),
+            sent: metrics.counter(&SENT_EVENTS, &[]),
+            waited: metrics.seconds(&SEND_WAIT_SECONDS, &[]),
+            in_flight: metrics.gauge(&IN_FLIGHT_EVENTS, &[]),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.in_flight.sub(self.events);
+    }
+}
+
+impl Pipe {
+    /// Runs until the source lets go of the partition, or everything is given up.
+    pub(super) async fn run(mut self) {
+        let engine = Arc::clone(&self.engine);
+        tokio::select! {
+            () = self.take_all() => {}
+            () = engine.abandoned() => {}
+        }
+        self.ledger.end_intake();
+    }
+
+    async fn take_all(&mut self) {
+        while self.ledger.room().await {
+            let Some(batch) = self.batches.recv().await else {
+                return;
+            };
+            let span = batch.span.clone();
+            self.take(batch).instrument(span).await;
+        }
+    }
+
+    async fn take(&mut self, mut batch: Batch) {
+        let events = batch.events.len() + batch.rejected.len();
+        let permit = self.permit(batch.weight()).await;
+        let pending = Pending {
+            after: batch.after.clone(),
+            puts: std::mem::take(&mut batch.puts),
+            deletes: std::mem::take(&mut batch.deletes),
+            events,
+            waiter: batch.take_durable(),
+        };
+        let Some(seq) = self.ledger.accept(batch.epoch(), pending) else {
+            tracing::debug!(component = %self.component, events, "batch is void, the partition was rewound");
+            return;
+        };
+        self.counters.received.inc_by(events as u64);
+        let held = self.hold(permit, events);
+        let ledger = Arc::clone(&self.ledger);
+        let ticket = Ticket::issue(move |outcome| {
+            let _until_settled = &held;
+            ledger.settle(seq, outcome);
+        });
+        self.mark(&mut batch, &ticket);
+        self.pass_on(batch, events).await;
+        ticket.settle(Verdict::Delivered);
+    }
+
+    async fn permit(&mut self, bytes: usize) -> Permit {
+        let begin = Instant::now();
+        let permit = self.share.take(bytes).await;
+        self.counters.waited.inc_by(begin.elapsed().as_secs_f64());
+        permit
+    }
+
+    fn hold(&self, permit: Permit, events: usize) -> Held {
+        let held = Held {
+            _permit: permit,
+            in_flight: self.counters.in_flight.clone(),
+            events: events as f64,
+        };
+        held.in_flight.add(held.events);
+        held
+    }
+
+    /// Says of every event where it was read, and who waits for it.
+    fn mark(&self, batch: &mut Batch, ticket: &Ticket) {
+        let rejected = batch
+            .rejected
+            .iter_mut()
+            .map(|rejected| &mut rejected.event);
+        for event in batch.events.iter_mut().chain(rejected) {
+            let meta = event.meta_mut();
+            meta.component = Arc::clone(&self.component.id);
+            meta.origin = Origin {
+                partition: Arc::clone(&self.partition),
+                cursor: batch.after.clone(),
+            };
+            event.attach(ticket.clone());
+        }
+    }
+
+    /// Every event that is not handed on here is dropped, which makes the batch lost.
+    async fn pass_on(&mut self, batch: Batch, events: usize) {
+        self.give_up(batch.rejected).await;
+        let Ok(()) = self.transform(batch.events).await else {
+            return;
+        };
+        self.counters.sent.inc_by(events as u64);
+        tracing::debug!(component = %self.component, partition = %self.partition, events, "batch passed on");
+    }
+
+    async fn give_up(&mut self, rejected: Vec<Rejected>) {
+        for one in &rejected {
+            let metrics = &self.counters.metrics;
+            metrics.counter(&DISCARDED_EVENTS, &[one.reason]).inc();
+        }
+        let letters = rejected.into_iter();
+        let letters = letters.map(|rejected| Letter::new(&self.component, rejected));
+        self.dead_letters.send(letters.collect()).await;
+    }
+
+    async fn transform(&mut self, events: Vec<Event>) -> Result<(), Broken> {
+        let mut events = events.into_iter().peekable();
+        while events.peek().is_some() {
+            self.flow.apply(events.by_ref().take(CHUNK))?;
+            let letters = self.flow.take_letters();
+            if !letters.is_empty() {
+                self.dead_letters.send(letters).await;
+            }
+            let begin = Instant::now();
+            self.flow.hand_over().await;
+            self.counters.waited.inc_by(begin.elapsed().as_secs_f64());
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        // Also after a panic of ours, so that the keeper does not wait for ever.
+        self.flow.clear();
+        self.ledger.end_intake();
+    }
+}

@@ -1,0 +1,120 @@
+//! Runs one source, and builds it anew when it ends although nobody told it to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tapline_core::metrics::ERRORS;
+use tapline_core::{BuildContext, Source, SourceContext};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::engine::Engine;
+use super::flow::Plan;
+use super::host::Host;
+use crate::budget::Share;
+use crate::dead_letters::DeadLetters;
+use crate::lanes::Backoff;
+use crate::status::State;
+use crate::topology::Factory;
+
+/// A run at least this long counts as a recovery.
+const LONG_RUN: Duration = Duration::from_secs(300);
+
+pub(super) struct SourceTask {
+    pub(super) build: Factory<dyn Source>,
+    pub(super) cx: BuildContext,
+    pub(super) engine: Arc<Engine>,
+    pub(super) dead_letters: DeadLetters,
+    pub(super) plan: Plan,
+    pub(super) share: Arc<Share>,
+}
+
+/// The instance runs in a task of its own so that a panic ends only that.
+struct AbortOnDrop(JoinHandle<Result<(), tapline_core::SourceError>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl SourceTask {
+    /// Runs until told to stop.
+    pub(super) async fn run(self, first: Box<dyn Source>) {
+        let engine = Arc::clone(&self.engine);
+        let build = Arc::clone(&self.build);
+        let cx = self.cx.clone();
+        let host = SourceContext::new(Arc::new(self.into_host()), engine.stopping.clone());
+        let mut rng = SmallRng::from_os_rng();
+        let mut source = Some(first);
+        let mut failures = 0;
+        while !engine.is_stopping() {
+            let begin = Instant::now();
+            let (reason, why) = match source.take().map_or_else(|| build(&cx), Ok) {
+                Ok(source) => {
+                    engine
+                        .board
+                        .component(&cx.component.id, State::Running, None);
+                    run_once(source, host.clone()).await
+                }
+                Err(error) => ("build", chain(&error)),
+            };
+            if engine.is_stopping() {
+                break;
+            }
+            failures = if begin.elapsed() < LONG_RUN {
+                failures + 1
+            } else {
+                1
+            };
+            report(&engine, &cx, reason, &why);
+            let wait = Backoff::sources().wait(failures, false, None, &mut rng);
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = engine.stopping() => {}
+            }
+        }
+        engine
+            .board
+            .component(&cx.component.id, State::Stopped, None);
+    }
+
+    fn into_host(self) -> Host {
+        Host {
+            cx: self.cx,
+            engine: self.engine,
+            dead_letters: self.dead_letters,
+            plan: self.plan,
+            share: self.share,
+            opened: Default::default(),
+        }
+    }
+}
+
+/// Why it ended: a metric label, and for a human.
+async fn run_once(mut source: Box<dyn Source>, cx: SourceContext) -> (&'static str, String) {
+    let task = tokio::spawn(async move { source.run(cx).await });
+    let mut task = AbortOnDrop(task);
+    match (&mut task.0).await {
+        Ok(Ok(())) => ("ended", "it ended although nobody told it to".to_owned()),
+        Ok(Err(error)) => ("ended", chain(&error)),
+        Err(_) => ("panicked", "it panicked".to_owned()),
+    }
+}
+
+fn report(engine: &Engine, cx: &BuildContext, reason: &'static str, why: &str) {
+    cx.metrics.counter(&ERRORS, &["receiving", reason]).inc();
+    tracing::error!(component = %cx.component, reason, why, "source ended; building it anew");
+    let detail = format!("being built anew: {why}");
+    engine
+        .board
+        .component(&cx.component.id, State::Degraded, Some(detail));
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
+}
