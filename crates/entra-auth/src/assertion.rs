@@ -91,12 +91,27 @@ impl Signer {
     }
 }
 
-/// Reads the key like a secret file, so that one that everybody can read is refused.
+/// Reads the key like a secret file, so that one that everybody can read is refused, and tries
+/// it, so that one that cannot sign is noticed at the start.
 fn read_key(file: PathBuf, config_dir: &Path) -> Result<EncodingKey, CertificateError> {
     let path = config_dir.join(&file);
     let pem = SecretSource::File(file).resolve(config_dir)?;
-    EncodingKey::from_rsa_pem(pem.expose().as_bytes())
-        .map_err(|source| CertificateError::Key { path, source })
+    let key = EncodingKey::from_rsa_pem(private_key(pem.expose()).as_bytes());
+    let tried = key.and_then(|key| {
+        jsonwebtoken::encode(&Header::new(Algorithm::PS256), &(), &key)?;
+        Ok(key)
+    });
+    tried.map_err(|source| CertificateError::Key { path, source })
+}
+
+/// The PEM text from its first private key on; the reader of keys looks at the first block only.
+fn private_key(pem: &str) -> &str {
+    let header = pem
+        .lines()
+        .find(|line| line.starts_with("-----BEGIN ") && line.contains("PRIVATE KEY-----"));
+    header
+        .and_then(|header| pem.find(header))
+        .map_or(pem, |start| &pem[start..])
 }
 
 /// Base64 for addresses and without padding (RFC 4648, section 5).

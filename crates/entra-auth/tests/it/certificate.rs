@@ -1,6 +1,5 @@
 //! A certificate in place of a secret.
 
-use std::fs;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,20 +7,17 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
 use serde_json::{Value, json};
 
-use crate::stub::{Answer, CLIENT, Stub, TENANT, graph, identity, process, provider};
+use crate::stub::{
+    Answer, CLIENT, Stub, TENANT, graph, identity, process, provider, write_private,
+};
 
 /// Writes certificate and key into one file and returns the public key in PEM.
 fn write_certificate(dir: &Path) -> String {
     let key = KeyPair::generate_for(&PKCS_RSA_SHA256).expect("a key");
     let params = CertificateParams::new(vec!["tapline.example".to_owned()]).expect("legal");
     let certificate = params.self_signed(&key).expect("signed");
-    let file = dir.join("app.pem");
-    fs::write(&file, certificate.pem() + &key.serialize_pem()).expect("written");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("private");
-    }
+    let text = certificate.pem() + &key.serialize_pem();
+    write_private(&dir.join("app.pem"), &text);
     key.public_key_pem()
 }
 
@@ -81,12 +77,28 @@ async fn a_clock_that_is_off_does_not_lock_us_out() {
 #[tokio::test]
 async fn a_file_without_a_certificate_or_key_is_named() {
     let dir = tempfile::tempdir().expect("temporary folder");
-    fs::write(dir.path().join("empty.pem"), "").expect("written");
-    let config = identity(json!({"certificate": {"cert": "empty.pem"}}));
-    let cx = process(dir.path());
-    let pool = tapline_entra_auth::TokenPool::default();
-    let refused = pool.provider(&config, "https://login.example", &cx);
-    let error = refused.expect_err("refused");
-    assert_eq!(error.path, "identity.certificate");
-    assert!(error.source.to_string().contains("empty.pem"), "{error:?}");
+    write_certificate(dir.path());
+    write_private(&dir.path().join("empty.pem"), "");
+    let check = |certificate: Value, expected: &str| {
+        let config = identity(json!({"certificate": certificate}));
+        let pool = tapline_entra_auth::TokenPool::default();
+        let refused = pool.provider(&config, "https://login.example", &process(dir.path()));
+        let error = refused.expect_err("refused");
+        assert_eq!(error.path, "identity.certificate");
+        assert!(error.source.to_string().contains(expected), "{error:?}");
+    };
+    check(json!({"cert": "empty.pem"}), "empty.pem");
+    check(json!({"cert": "app.pem", "key": "empty.pem"}), "empty");
+    check(
+        json!({"cert": "app.pem", "key": "missing.pem"}),
+        "missing.pem",
+    );
+    write_private(
+        &dir.path().join("other.pem"),
+        "-----BEGIN X-----\nAA==\n-----END X-----\n",
+    );
+    check(
+        json!({"cert": "app.pem", "key": "other.pem"}),
+        "RSA key without passphrase in",
+    );
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use tapline_entra_auth::TokenPool;
 use tapline_testkit::{LogCapture, eventually};
 
-use crate::stub::{Answer, Stub, graph, process, provider, siem, with_refresh_token};
+use crate::stub::{
+    Answer, Stub, graph, process, provider, siem, with_refresh_token, write_private,
+};
 
 #[tokio::test]
 async fn the_next_process_continues_with_the_rotated_token() {
@@ -87,14 +89,7 @@ async fn a_secret_file_that_changes_is_noticed_without_a_restart() {
     let stub = Stub::start([Answer::rotated("A1", "R2"), Answer::token("A2")]).await;
     let dir = tempfile::tempdir().expect("temporary folder");
     let file = dir.path().join("refresh");
-    let write = |token: &str| {
-        fs::write(&file, token).expect("written");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("private");
-        }
-    };
+    let write = |token: &str| write_private(&file, token);
     write("R1");
     let config = crate::stub::identity(serde_json::json!({"refresh_token": {"file": "refresh"}}));
     let provider = provider(&stub, &config, &process(dir.path()));

@@ -206,3 +206,14 @@ pub(crate) fn siem() -> Audience {
 pub(crate) fn metrics(cx: &BuildContext) -> String {
     String::from_utf8(cx.metrics.process().render()).expect("text")
 }
+
+/// Writes a file that only its owner may read.
+pub(crate) fn write_private(file: &Path, text: &str) {
+    std::fs::write(file, text).expect("written");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(file, private).expect("private");
+    }
+}
