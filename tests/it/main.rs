@@ -1,1 +1,5 @@
-//! placeholder
+//! End-to-end tests: the `tapline` program against real services, one module per promise.
+
+mod cli;
+mod pipeline;
+mod restart;

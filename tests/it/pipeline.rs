@@ -34,14 +34,24 @@ async fn every_version_made_arrives_once_in_kafka_as_ocsf() -> anyhow::Result<()
     let ledger = folder.path().join("ledger.ndjson");
     let kafka = Kafka::start().await?;
     let simulation = Simulation::start(
-        &["--events", "600", "--rate", "300", "--ledger", ledger.to_str().expect("UTF-8")],
+        &[
+            "--events",
+            "600",
+            "--rate",
+            "300",
+            "--ledger",
+            ledger.to_str().expect("UTF-8"),
+        ],
         &folder.path().join("simulate.log"),
     )?;
     let pipeline = Pipeline::new(&to_kafka(&simulation, &kafka))?;
     let arrivals = Arrivals::of(&kafka, "defender.")?;
     let mut process = pipeline.start(&pipeline::environment(&simulation)).await?;
 
-    wait_for("600 records in kafka", 60, async || (arrivals.count() >= 600).then_some(())).await;
+    wait_for("600 records in kafka", 60, async || {
+        (arrivals.count() >= 600).then_some(())
+    })
+    .await;
     metrics_are_right(&pipeline).await?;
     pipeline.stop(&mut process);
     arrivals.quiet().await;
@@ -63,7 +73,9 @@ async fn every_version_made_arrives_once_in_kafka_as_ocsf() -> anyhow::Result<()
 
     let mut process = pipeline.start(&pipeline::environment(&simulation)).await?;
     wait_for("two polls after the restart", 20, async || {
-        let polls = pipeline.metric("tapline_source_polls_total", "outcome=\"ok\"").await;
+        let polls = pipeline
+            .metric("tapline_source_polls_total", "outcome=\"ok\"")
+            .await;
         (polls >= 6.0).then_some(())
     })
     .await;
@@ -77,7 +89,10 @@ async fn every_version_made_arrives_once_in_kafka_as_ocsf() -> anyhow::Result<()
 async fn metrics_are_right(pipeline: &Pipeline) -> anyhow::Result<()> {
     wait_for("600 events counted as sent", 10, async || {
         let sent = pipeline
-            .metric("tapline_component_sent_events_total", "component_id=\"lake\"")
+            .metric(
+                "tapline_component_sent_events_total",
+                "component_id=\"lake\"",
+            )
             .await;
         (sent == 600.0).then_some(())
     })
@@ -100,14 +115,20 @@ async fn metrics_are_right(pipeline: &Pipeline) -> anyhow::Result<()> {
     std::io::Write::write_all(&mut promtool.stdin.take().expect("piped"), page.as_bytes())?;
     let judged = promtool.wait_with_output()?;
     let said = String::from_utf8_lossy(&judged.stderr).into_owned();
-    assert!(judged.status.success() && said.is_empty(), "promtool: {said}");
+    assert!(
+        judged.status.success() && said.is_empty(),
+        "promtool: {said}"
+    );
     Ok(())
 }
 
 fn nothing_secret_was_logged(pipeline: &Pipeline, simulation: &Simulation) {
     let log = pipeline.log();
     for name in ["client_secret", "refresh_token"] {
-        assert!(!log.contains(simulation.text(name)), "the log shows the {name}");
+        assert!(
+            !log.contains(simulation.text(name)),
+            "the log shows the {name}"
+        );
     }
     assert!(!log.contains("Bearer "), "the log shows a token");
 }
@@ -121,7 +142,14 @@ async fn a_broker_that_is_away_costs_time_and_nothing_else() -> anyhow::Result<(
     let ledger = folder.path().join("ledger.ndjson");
     let mut kafka = Kafka::start().await?;
     let simulation = Simulation::start(
-        &["--events", "400", "--rate", "20", "--ledger", ledger.to_str().expect("UTF-8")],
+        &[
+            "--events",
+            "400",
+            "--rate",
+            "20",
+            "--ledger",
+            ledger.to_str().expect("UTF-8"),
+        ],
         &folder.path().join("simulate.log"),
     )?;
     let pipeline = Pipeline::new(&to_kafka(&simulation, &kafka))?;
@@ -130,7 +158,10 @@ async fn a_broker_that_is_away_costs_time_and_nothing_else() -> anyhow::Result<(
     let mut process = pipeline.start(&pipeline::environment(&simulation)).await?;
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     kafka.restart().await?;
-    wait_for("the first records", 60, async || (arrivals.count() > 50).then_some(())).await;
+    wait_for("the first records", 60, async || {
+        (arrivals.count() > 50).then_some(())
+    })
+    .await;
     kafka.kill();
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     kafka.restart().await?;
@@ -141,10 +172,16 @@ async fn a_broker_that_is_away_costs_time_and_nothing_else() -> anyhow::Result<(
     .await;
     wait_for("all are in kafka", 60, async || {
         let arrived = arrivals.by_uid();
-        made.iter().all(|version| arrived.contains_key(&version.uid)).then_some(())
+        made.iter()
+            .all(|version| arrived.contains_key(&version.uid))
+            .then_some(())
     })
     .await;
     pipeline.stop(&mut process);
-    assert_eq!(arrivals.repeats(), 0, "an idempotent producer repeats nothing");
+    assert_eq!(
+        arrivals.repeats(),
+        0,
+        "an idempotent producer repeats nothing"
+    );
     Ok(())
 }

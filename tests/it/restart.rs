@@ -34,7 +34,16 @@ async fn stopped_or_killed_at_random_moments_nothing_is_lost() -> anyhow::Result
     let folder = tempfile::tempdir()?;
     let ledger = folder.path().join("ledger.ndjson");
     let mut simulation = Simulation::start(
-        &["--faults", "mild", "--rate", "30", "--seed", &seed.to_string(), "--ledger", ledger.to_str().expect("UTF-8")],
+        &[
+            "--faults",
+            "mild",
+            "--rate",
+            "30",
+            "--seed",
+            &seed.to_string(),
+            "--ledger",
+            ledger.to_str().expect("UTF-8"),
+        ],
         &folder.path().join("simulate.log"),
     )?;
     let pipeline = Pipeline::new(&format!(
@@ -61,7 +70,9 @@ async fn stopped_or_killed_at_random_moments_nothing_is_lost() -> anyhow::Result
             arrivals.quiet().await;
             repeats_at_polite_stop = Some(arrivals.repeats());
         } else {
-            in_flight_at_kills += pipeline.metric("tapline_component_in_flight_events", "source").await;
+            in_flight_at_kills += pipeline
+                .metric("tapline_component_in_flight_events", "source")
+                .await;
             process.kill();
             kills += 1;
         }
@@ -108,7 +119,11 @@ fn missing(promised: &HashSet<String>, arrivals: &Arrivals) -> Vec<String> {
 
 /// The first arrivals of a record's versions come in the order in which they were made.
 fn order_is_kept(arrivals: &Arrivals, made: &[Version]) {
-    let made: HashMap<&str, usize> = made.iter().enumerate().map(|(at, v)| (v.uid.as_str(), at)).collect();
+    let made: HashMap<&str, usize> = made
+        .iter()
+        .enumerate()
+        .map(|(at, v)| (v.uid.as_str(), at))
+        .collect();
     let mut records = arrivals.records();
     records.sort_by_key(|record| (record.topic.clone(), record.place));
     let mut newest: HashMap<String, usize> = HashMap::new();

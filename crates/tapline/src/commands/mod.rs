@@ -1,0 +1,29 @@
+//! One file per command; the demo, which is made of all of them, has a folder of its own.
+
+pub(crate) mod normalize;
+pub(crate) mod run;
+pub(crate) mod simulate;
+pub(crate) mod validate;
+
+use std::future::Future;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs a future on the program's only runtime.
+pub(crate) fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(future))
+}
+
+/// Completes at the first SIGINT or SIGTERM.
+pub(crate) async fn stop_signal() -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! `tapline run`: a pipeline until the stop signal.
+
+use std::time::Duration;
+
+use tapline_runtime::{Ended, Pipeline, Stopped};
+use tapline_runtime::telemetry::{self, TelemetryConfig};
+
+use crate::Exit;
+use crate::cli::PipelineFile;
+use crate::commands::{block_on, stop_signal, validate};
+use crate::service::{FLUSH_LIMIT, Service};
+use crate::view::{ComponentTable, Panel};
+
+/// How often the live view is drawn.
+const VIEW_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(arguments: &PipelineFile) -> anyhow::Result<Exit> {
+    match validate::load(&arguments.config) {
+        Ok(pipeline) => block_on(serve(pipeline))?,
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            Ok(Exit::Mistakes)
+        }
+    }
+}
+
+async fn serve(pipeline: Pipeline) -> anyhow::Result<Exit> {
+    let telemetry = telemetry::init(&TelemetryConfig {
+        settings: pipeline.telemetry.clone(),
+        service_name: pipeline.name.to_string(),
+        ..TelemetryConfig::default()
+    })?;
+    for warning in &pipeline.warnings {
+        tracing::warn!(%warning, "the pipeline file");
+    }
+    let exit = until_stopped(Service::start(pipeline).await?).await;
+    telemetry.shutdown(FLUSH_LIMIT).await;
+    exit
+}
+
+async fn until_stopped(service: Service) -> anyhow::Result<Exit> {
+    let ended = tokio::select! {
+        signal = stop_signal() => signal.map(|()| None)?,
+        ended = service.ended() => Some(ended),
+        () = show(&service) => None,
+    };
+    let stopped = service.stop().await;
+    Ok(match (ended, stopped) {
+        (Some(Ended::Fenced), _) => Exit::Fenced,
+        (Some(Ended::Refused(why)), _) => {
+            eprintln!("tapline: {why}");
+            Exit::Failed
+        }
+        (None, Stopped::Drained) => Exit::Ok,
+        (None, Stopped::DeadlinePassed(_)) => Exit::Failed,
+    })
+}
+
+/// Draws the live view until dropped; for ever silent without a terminal.
+async fn show(service: &Service) {
+    if let Some(mut panel) = Panel::on_terminal() {
+        let mut table = ComponentTable::new(service.board.clone(), service.metrics.clone());
+        let mut ticks = tokio::time::interval(VIEW_INTERVAL);
+        loop {
+            ticks.tick().await;
+            if panel.draw(&table.lines()).is_err() {
+                break;
+            }
+        }
+    }
+    std::future::pending().await
+}

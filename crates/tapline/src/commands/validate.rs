@@ -1,0 +1,37 @@
+//! `tapline validate`: a pipeline file, without connecting anywhere.
+
+use std::path::Path;
+
+use tapline_runtime::{Mistakes, Pipeline, config};
+
+use crate::Exit;
+use crate::cli::PipelineFile;
+use crate::plugins;
+
+pub(crate) fn run(arguments: &PipelineFile) -> anyhow::Result<Exit> {
+    match load(&arguments.config) {
+        Ok(pipeline) => {
+            for warning in &pipeline.warnings {
+                eprintln!("{}: warning: {warning}", arguments.config.display());
+            }
+            let topology = &pipeline.topology;
+            eprintln!(
+                "{}: right: {} sources, {} transforms, {} sinks",
+                arguments.config.display(),
+                topology.sources.len(),
+                topology.transforms.len(),
+                topology.sinks.len()
+            );
+            Ok(Exit::Ok)
+        }
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            Ok(Exit::Mistakes)
+        }
+    }
+}
+
+/// Reads a pipeline file with the plugins this program has.
+pub(crate) fn load(file: &Path) -> Result<Pipeline, Mistakes> {
+    config::load(file, &plugins::registry())
+}
