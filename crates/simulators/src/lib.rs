@@ -1,1 +1,43 @@
-//! placeholder
+//! Microsoft's side of the wire, as real HTTP servers on loopback: the identity platform, the Graph security API, and the
+//! legacy SIEM exporter. It knows nothing of Tapline's plugins, and no plugin knows it.
+//!
+//! [`Simulation::start`] makes detections by a seed, writes down each version in a ledger before it can be read, and fails on
+//! purpose as [`Faults`] say. [`Simulation::scripted`] makes nothing: a test puts rows and faults in by hand.
+//! Either way a request that the real service would refuse is refused, with its code.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), tapline_simulators::StartError> {
+//! use tapline_simulators::{Fault, Simulation};
+//!
+//! let simulation = Simulation::scripted().await?;
+//! simulation.graph().put_alert(serde_json::json!({"id": "da1_1", "lastUpdateDateTime": "2026-01-02T03:04:05.1Z"}));
+//! simulation.graph().fail_next(Fault::status(503).retry_after("0.5"));
+//! # simulation.stop().await; Ok(()) }
+//! ```
+
+mod answer;
+mod faults;
+mod generator;
+mod graph;
+mod ledger;
+mod login;
+mod odata;
+mod row;
+mod serve;
+mod settings;
+mod siem;
+mod simulation;
+mod ticks;
+mod tokens;
+mod wire;
+mod world;
+
+pub use answer::Fault;
+pub use faults::{Faults, FaultsError};
+pub use graph::{GraphHandle, NextLinkMode};
+pub use login::LoginHandle;
+pub use row::Row;
+pub use settings::{Settings, StartError};
+pub use siem::SiemHandle;
+pub use simulation::{Announcement, Simulation};
+pub use wire::RecordedRequest;
