@@ -35,7 +35,7 @@ def read(lines):
             input=b"\n".join(prepared) + b"\n",
             capture_output=True,
         )
-    parsed = [json.loads(line) for line in done.stdout.decode("utf-8").splitlines() if line]
+    parsed = [json.loads(line) for line in done.stdout.decode("utf-8").split("\n") if line]
     if len(parsed) != len(lines):
         raise Failed(f"the CEF reader made {len(parsed)} events of {len(lines)} lines")
     return [event_of(result, line) for result, line in zip(parsed, lines)]

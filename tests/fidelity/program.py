@@ -42,7 +42,7 @@ def validate(shared, lines, processes=2):
             told, summary = process.communicate()
             if process.returncode == 2:
                 raise Failed(f"the schema checker could not read the output: {summary.decode()}")
-            complaints += told.decode("utf-8", "replace").splitlines()
+            complaints += told.decode("utf-8", "replace").split("\n")
     return complaints
 
 

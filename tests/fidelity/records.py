@@ -21,7 +21,7 @@ def documents(text):
     try:
         yield json.loads(text)
     except json.JSONDecodeError:
-        for line in text.splitlines():
+        for line in text.split("\n"):
             if line.strip():
                 yield json.loads(line)
 
