@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tapline_core::{BuildContext, ComponentKind, ComponentName, Problem, Sink, Source, Transform};
 
-use super::de::{Findings, redact, settings, settings_beside};
+use super::attempts::{Findings, redact, settings, settings_beside};
 use super::file::{ProxySettings, TlsSettings, check_name};
 use super::mistake::{Mistake, Position};
 use super::tree::{Entry, Node, Value};

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tapline_core::NetworkSettings;
 
-use super::de::Findings;
+use super::attempts::Findings;
 use super::mistake::Mistake;
 use super::tree::Node;
 use crate::admin::AdminConfig;

@@ -3,12 +3,14 @@
 //! The file is read once into a tree that remembers positions; settings of any type are then read
 //! out of the tree. Nothing here opens a connection or a file other than the pipeline file.
 
+mod attempts;
+mod choice;
 mod components;
-mod de;
 mod fault;
 mod file;
 mod graph;
 mod mistake;
+mod reader;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -21,13 +23,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tapline_core::NetworkSettings;
+use tapline_core::metrics::Metrics;
 
+pub(crate) use attempts::Findings;
 pub(crate) use components::{AnyFactory, ConfigBlock};
-pub(crate) use de::Findings;
 pub use mistake::{Mistake, Mistakes, Position};
 
 use crate::admin::AdminConfig;
 use crate::registry::Registry;
+use crate::run::Setup;
 use crate::telemetry::TelemetrySettings;
 use crate::topology::Topology;
 use file::FileSettings;
@@ -56,6 +60,20 @@ pub struct Pipeline {
     pub topology: Topology,
     /// What is allowed but unwise, such as a secret in the file itself; to be logged.
     pub warnings: Vec<Mistake>,
+}
+
+impl Pipeline {
+    /// What the runtime needs to run it.
+    pub fn setup(self, metrics: Metrics) -> Setup {
+        let mut setup = Setup::new(self.name, self.data_dir, self.topology, metrics);
+        setup.config_dir = self.config_dir;
+        setup.network = self.network;
+        setup.shutdown = self.shutdown;
+        if let Some(bytes) = self.memory_budget_bytes {
+            setup.budget_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        }
+        setup
+    }
 }
 
 /// Larger files are no pipeline files.
@@ -114,7 +132,7 @@ fn interpret(
     registry: &Registry,
     mut findings: Findings,
 ) -> Result<Pipeline, Vec<Mistake>> {
-    let settings = de::settings::<FileSettings>(root, "", &mut findings);
+    let settings = attempts::settings::<FileSettings>(root, "", &mut findings);
     if let Some(settings) = &settings {
         settings.check(root, &mut findings);
     }

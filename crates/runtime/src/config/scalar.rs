@@ -3,6 +3,9 @@
 /// Looks up an environment variable.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// Name and value of an environment variable that was put in.
+pub(crate) type Variable = (String, String);
+
 /// One value that is neither a list nor a table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scalar {
@@ -11,7 +14,7 @@ pub(crate) struct Scalar {
     /// Whether it stands without quotes, so that `5` is a number.
     pub(crate) plain: bool,
     /// Name and value of each variable in it; the values are never shown.
-    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) variables: Vec<Variable>,
 }
 
 /// What an unquoted word means, by the core schema of YAML 1.2 (section 10.3.2).
@@ -82,7 +85,7 @@ fn number(text: &str) -> Meaning {
 pub(crate) fn interpolate(
     text: &str,
     lookup: Lookup<'_>,
-) -> Result<(String, Vec<(String, String)>), Vec<String>> {
+) -> Result<(String, Vec<Variable>), Vec<String>> {
     let (mut out, mut variables, mut missing) = (String::new(), Vec::new(), Vec::new());
     let mut rest = text;
     while let Some(start) = rest.find("${") {

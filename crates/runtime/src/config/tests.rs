@@ -13,6 +13,7 @@ use crate::registry::Registry;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only reading them is tested")]
 struct PollConfig {
     api: Api,
     identity: Identity,
@@ -35,6 +36,7 @@ enum Api {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only reading them is tested")]
 struct Identity {
     tenant_id: String,
     client_secret: SecretSource,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span};
 
 use super::mistake::{Mistake, Position};
-use super::scalar::{Lookup, Scalar, interpolate};
+use super::scalar::{Lookup, Scalar, Variable, interpolate};
 
 /// A value, and where it stands.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Node {
     }
 
     /// Every environment variable used in it, by name and value.
-    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+    pub(crate) fn variables(&self) -> Vec<Variable> {
         match &self.value {
             Value::Scalar(scalar) => scalar.variables.clone(),
             Value::List(items) => items.iter().flat_map(|item| item.variables()).collect(),

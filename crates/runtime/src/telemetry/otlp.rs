@@ -117,7 +117,52 @@ async fn send(
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry::trace::{Tracer, TracerProvider};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::telemetry::Telemetry;
+
+    #[tokio::test]
+    async fn what_was_traced_is_sent_before_shutdown_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let address = listener.local_addr().expect("address");
+        let receiver = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("connected");
+            let mut seen = Vec::new();
+            while !seen.windows(10).any(|part| part == b"a-poll-act") {
+                stream.read_buf(&mut seen).await.expect("read");
+            }
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.expect("answered");
+            seen
+        });
+        let provider = provider(&format!("http://{address}/v1/traces"), "tapline");
+        let provider = provider.expect("provider");
+        drop(provider.tracer("tapline").start("a-poll-act"));
+        let telemetry = Telemetry {
+            provider: Some(provider),
+        };
+        telemetry.shutdown(Duration::from_secs(10)).await;
+        let seen = receiver.await.expect("received");
+        assert!(seen.starts_with(b"POST /v1/traces HTTP/1.1\r\n"));
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_never_answers_does_not_hold_up_the_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let address = listener.local_addr().expect("address");
+        let provider = provider(&format!("http://{address}/v1/traces"), "tapline");
+        let provider = provider.expect("provider");
+        drop(provider.tracer("tapline").start("a-poll"));
+        let telemetry = Telemetry {
+            provider: Some(provider),
+        };
+        let began = std::time::Instant::now();
+        telemetry.shutdown(Duration::from_millis(300)).await;
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
 
     #[test]
     fn the_environment_comes_before_the_file() {
