@@ -6,22 +6,14 @@
 //! alike: clouds ([`Cloud`]), the HTTP client ([`http`]), and the client-side rate limit
 //! ([`RateLimit`]). It knows nothing of events and detections.
 //!
-//! ```no_run
-//! # use tapline_core::BuildContext;
-//! # use tapline_entra_auth::{Audience, Cloud, IdentityConfig, TokenPool};
-//! # async fn example(cx: &BuildContext, identity: &IdentityConfig) -> Result<(), Box<dyn std::error::Error>> {
-//! let pool = cx.shared.get_or_init(TokenPool::default);
-//! let provider = pool.provider(identity, Cloud::Global.login(), cx)?;
-//! let scope = format!("{}/.default", Cloud::Global.graph());
-//! let token = provider.token(&Audience::V2Scope(scope)).await?;
-//! # let _ = token.expose(); Ok(()) }
-//! ```
+//! An example of use stands in `README.md`.
 
 mod answer;
 mod assertion;
 mod cloud;
 mod config;
 mod credential;
+mod endpoint;
 mod error;
 mod grant;
 pub mod http;

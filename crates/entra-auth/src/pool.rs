@@ -9,7 +9,8 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::credential::Credential;
-use crate::grant::{Grant, Party};
+use crate::endpoint::{Endpoint, Party};
+use crate::grant::Grant;
 use crate::http::{HttpError, check_base_url, client};
 use crate::{IdentityConfig, RateLimit, TokenProvider};
 
@@ -78,8 +79,13 @@ impl TokenPool {
         }
         let client = self
             .client(&cx.network)
-            .map_err(|error| BuildError::new("identity", error))?;
-        let grant = Grant::new(party, client, credential, proof, cx.data_dir.clone());
+            .map_err(|error| BuildError::new("network", error))?;
+        let grant = Grant::new(
+            Endpoint::new(party, client),
+            credential,
+            proof,
+            cx.data_dir.clone(),
+        );
         let metrics = cx.metrics.process().clone();
         Ok(TokenProvider::new(
             &label,
