@@ -2,7 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -30,7 +30,8 @@ pub(crate) struct LocalStore {
     _committer: AbortOnDrop,
 }
 
-type Request = (Commit, oneshot::Sender<Result<(), StoreError>>);
+type Request = (Commit, Reply);
+type Reply = oneshot::Sender<Result<(), StoreError>>;
 
 struct AbortOnDrop(JoinHandle<()>);
 
@@ -53,7 +54,7 @@ impl LocalStore {
             .map_err(|_| StoreError::Closed)??;
         let database = Arc::new(database);
         let (queue, requests) = mpsc::channel(STEPS_PER_TRANSACTION);
-        let committer = tokio::spawn(commit_all(Arc::clone(&database), requests));
+        let committer = tokio::spawn(commit_all(Arc::downgrade(&database), requests));
         Ok(Self {
             database,
             queue,
@@ -116,28 +117,26 @@ fn explain(folder: &Path, error: DatabaseError) -> StoreError {
     }
 }
 
-/// Commits whatever is queued in one transaction, as long as there is a store.
-async fn commit_all(database: Arc<Database>, mut requests: mpsc::Receiver<Request>) {
+/// Commits whatever is queued in one transaction, as long as there is a store; dropping that
+/// closes the file at once.
+async fn commit_all(database: Weak<Database>, mut requests: mpsc::Receiver<Request>) {
     let mut batch = Vec::new();
     while requests.recv_many(&mut batch, STEPS_PER_TRANSACTION).await > 0 {
-        let database = Arc::clone(&database);
+        let Some(database) = database.upgrade() else {
+            return;
+        };
         let steps = std::mem::take(&mut batch);
-        // A panic drops the replies, which those who wait read as a failure.
-        let work = tokio::task::spawn_blocking(move || commit_and_reply(&database, steps));
-        if work.await.is_err() {
-            tracing::error!("committing checkpoints panicked");
-        }
+        let (commits, replies): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+        // Answered only when the work has let go of the database, so that it can be reopened.
+        let work = tokio::task::spawn_blocking(move || commit(&database, &commits));
+        let result = work.await.unwrap_or(Err(StoreError::Closed));
+        answer(&result, replies);
     }
 }
 
-fn commit_and_reply(database: &Database, steps: Vec<Request>) {
-    let (commits, replies): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
-    let result = commit(database, &commits);
-    if let Err(error) = &result {
-        tracing::debug!(%error, "transaction failed");
-    }
+fn answer(result: &Result<(), StoreError>, replies: Vec<Reply>) {
     for reply in replies {
-        let answer = match &result {
+        let answer = match result {
             Ok(()) => Ok(()),
             Err(error) => Err(again(error)),
         };

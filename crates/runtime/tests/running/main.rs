@@ -1,0 +1,7 @@
+//! Promises of a running pipeline, with fake sources and sinks.
+
+mod bench;
+mod fakes;
+mod losses;
+mod outages;
+mod stops;
