@@ -164,6 +164,12 @@ impl ComponentReader<'_> {
         if read.inputs.is_some() && self.kind == ComponentKind::Source {
             wrong("inputs", "a source reads from outside and has no inputs");
         }
+        if self.kind == ComponentKind::Transform {
+            let keys = [("proxy", read.proxy.is_some()), ("tls", read.tls.is_some())];
+            for (key, _) in keys.iter().filter(|(_, is_given)| *is_given) {
+                wrong(key, "a transform connects to nothing");
+            }
+        }
         if let Some(Err(message)) = read.proxy.as_ref().map(ProxySettings::check) {
             wrong("proxy.https", &message);
         }
@@ -200,6 +206,10 @@ impl ComponentReader<'_> {
         let empty = Node::new(self.entry.node.position, Value::Table(Vec::new()));
         let entry = self.entry.node.entry("config");
         let block = ConfigBlock {
+            others: match self.kind {
+                ComponentKind::Transform => &[],
+                ComponentKind::Source | ComponentKind::Sink => NETWORK_KEYS,
+            },
             node: entry.map_or(&empty, |entry| entry.node.as_ref()),
             path: format!("{}.config", self.path),
             dir: self.dir,
@@ -269,6 +279,8 @@ impl Network {
 
 /// The `config:` block of one component.
 pub(crate) struct ConfigBlock<'a> {
+    /// Keys that are ours where the plugin does not know them.
+    others: &'static [&'static str],
     node: &'a Node,
     path: String,
     dir: &'a Path,
@@ -284,7 +296,7 @@ impl ConfigBlock<'_> {
         &self,
         findings: &mut Findings,
     ) -> Option<Factory<T>> {
-        let (config, left) = settings_beside::<C>(self.node, &self.path, NETWORK_KEYS, findings)?;
+        let (config, left) = settings_beside::<C>(self.node, &self.path, self.others, findings)?;
         let mut network = self.network.clone();
         self.read_network(&left, &mut network, findings);
         let problems = config.problems();

@@ -485,6 +485,23 @@ fn keys_beside_config_are_checked_too() {
 }
 
 #[test]
+fn a_transform_has_no_network_settings() {
+    let rest = "\
+transforms:
+  t: { type: copy, inputs: [a], tls: { ca: x }, config: { proxy: { https: \"http://p:1\" } } }
+sinks:
+  f: { type: file, inputs: [t], config: { path: x } }
+";
+    check(
+        &with_graph(&["a"], rest),
+        &[
+            "p.yaml:5:33: transforms.t.tls: a transform connects to nothing",
+            "p.yaml:5:59: transforms.t.config.proxy: unknown key",
+        ],
+    );
+}
+
+#[test]
 fn the_graph_is_checked_for_names_directions_and_readers() {
     let sink = |inputs: &str| {
         format!("sinks: {{ f: {{ type: file, inputs: {inputs}, config: {{ path: x }} }} }}\n")

@@ -68,23 +68,29 @@ impl Node {
 
     /// Where the setting at a path such as `hubs[1].name` stands, or the nearest thing around it.
     pub(crate) fn find(&self, path: &str) -> Position {
-        let steps = path
-            .split(['.', '['])
-            .map(|step| step.trim_end_matches(']'));
-        let (mut node, mut position) = (self, self.position);
-        for step in steps {
-            let next = match &node.value {
-                Value::Table(_) => node.entry(step).map(|e| (&e.node, e.position)),
-                Value::List(items) => step
-                    .parse()
-                    .ok()
-                    .and_then(|index: usize| items.get(index).map(|item| (item, item.position))),
-                _ => None,
-            };
-            let Some((found, at)) = next else { break };
-            (node, position) = (found, at);
+        let (mut node, mut position, mut rest) = (self, self.position, path);
+        while let Some((next, at, below)) = node.step(rest) {
+            (node, position, rest) = (next, at, below);
         }
         position
+    }
+
+    /// The node that a path leads to first, its place, and the rest of the path.
+    fn step<'n, 'p>(&'n self, path: &'p str) -> Option<(&'n Node, Position, &'p str)> {
+        let path = path.strip_prefix('.').unwrap_or(path);
+        if let Value::List(items) = &self.value {
+            let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+            let item = items.get(index.parse::<usize>().ok()?)?;
+            return Some((item, item.position, rest));
+        }
+        // Keys may hold dots themselves, as those of librdkafka do: the longest that fits is meant.
+        let fitting = self.entries().iter().filter_map(|entry| {
+            let rest = path.strip_prefix(entry.key.as_str())?;
+            let fits = rest.is_empty() || rest.starts_with(['.', '[']);
+            fits.then_some((entry, rest))
+        });
+        let (entry, rest) = fitting.max_by_key(|(entry, _)| entry.key.len())?;
+        Some((&entry.node, entry.position, rest))
     }
 
     /// Every environment variable used in it, by name and value.
@@ -346,5 +352,25 @@ fn position(span: &Span) -> Position {
     Position {
         line: span.start.line(),
         column: span.start.col() + 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_its_place_or_the_nearest_around_it() {
+        let text = "a:\n  b.c: 1\n  b: { c: 2 }\n  d: [x, { e: y }]\n";
+        let root = read(text, &|_| None, &mut Vec::new()).expect("YAML");
+        let check = |path: &str, line, column| {
+            assert_eq!(root.find(path), Position { line, column }, "{path}");
+        };
+        check("a.b.c", 2, 3);
+        check("a.d[1].e", 4, 12);
+        check("a.d[0]", 4, 7);
+        check("a.d[7]", 4, 3);
+        check("a.none.at.all", 1, 1);
+        check("", 1, 1);
     }
 }
