@@ -1,0 +1,186 @@
+//! How reading a stream is going: metrics, lag, and a log line when that changes.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tapline_core::metrics::{self, ComponentMetrics, prometheus};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::error::REASONS;
+use crate::walk::Oddity;
+
+type Counter = prometheus::IntCounter;
+
+/// Why this source waits, as metric labels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wait {
+    /// The server asked for it.
+    Throttled,
+    /// Our own ceiling of requests.
+    RateLimit,
+    /// After a failure.
+    BackOff,
+}
+
+impl Wait {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Wait::Throttled => "throttled",
+            Wait::RateLimit => "rate_limit",
+            Wait::BackOff => "backoff",
+        }
+    }
+}
+
+/// The health of one stream, shared by its reader and the ticker that lets the lag grow.
+pub(crate) struct Health {
+    stream: String,
+    metrics: ComponentMetrics,
+    lag: prometheus::Gauge,
+    last_success: prometheus::Gauge,
+    polls_ok: Counter,
+    polls_failed: Counter,
+    late: Counter,
+    repeated: Counter,
+    unchanged: Counter,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The lag, and when it was that.
+    lag: (Duration, Instant),
+    failing: Option<&'static str>,
+}
+
+impl Health {
+    /// A stream that was last read up to `lag` ago.
+    pub(crate) fn new(metrics: &ComponentMetrics, stream: &str, lag: Duration) -> Self {
+        for reason in REASONS {
+            metrics.counter(&metrics::ERRORS, &["receiving", reason]);
+        }
+        for wait in [Wait::Throttled, Wait::RateLimit, Wait::BackOff] {
+            metrics.seconds(&metrics::SOURCE_WAIT_SECONDS, &[stream, wait.as_str()]);
+        }
+        let health = Self {
+            lag: metrics.gauge(&metrics::SOURCE_LAG_SECONDS, &[stream]),
+            last_success: metrics.gauge(&metrics::SOURCE_LAST_SUCCESS, &[stream]),
+            polls_ok: metrics.counter(&metrics::SOURCE_POLLS, &[stream, "ok"]),
+            polls_failed: metrics.counter(&metrics::SOURCE_POLLS, &[stream, "failed"]),
+            late: metrics.counter(&metrics::SOURCE_LATE_EVENTS, &[stream]),
+            repeated: metrics.counter(&metrics::SOURCE_REPEATED_EVENTS, &[stream]),
+            unchanged: metrics.counter(&metrics::DISCARDED_EVENTS, &["not_selected_by_emit"]),
+            stream: stream.to_owned(),
+            metrics: metrics.clone(),
+            state: Mutex::new(State {
+                lag: (lag, Instant::now()),
+                failing: None,
+            }),
+        };
+        health.tick();
+        health
+    }
+
+    /// Lets the lag grow with time; called every second or so.
+    pub(crate) fn tick(&self) {
+        let (lag, at) = self.state().lag;
+        self.lag.set((lag + at.elapsed()).as_secs_f64());
+    }
+
+    /// A page was read, up to `lag` ago.
+    pub(crate) fn read(&self, lag: Duration) {
+        let failing = {
+            let mut state = self.state();
+            state.lag = (lag, Instant::now());
+            state.failing.take()
+        };
+        if let Some(reason) = failing {
+            info!(stream = self.stream, reason, "reading works again");
+        }
+        self.tick();
+        self.last_success
+            .set(Timestamp::now().as_duration().as_secs_f64());
+    }
+
+    /// A window was read to its end.
+    pub(crate) fn polled(&self) {
+        self.polls_ok.inc();
+    }
+
+    /// A request failed; the log says so once until it works again or fails otherwise.
+    pub(crate) fn failed(&self, reason: &'static str, error: &dyn std::error::Error) {
+        self.count(reason);
+        self.polls_failed.inc();
+        let before = self.state().failing.replace(reason);
+        if before != Some(reason) {
+            warn!(stream = self.stream, reason, error = %chain(error), "reading fails, and is tried again");
+        }
+    }
+
+    /// The server does not do as it should; reading goes on.
+    pub(crate) fn odd(&self, oddity: Oddity) {
+        match oddity {
+            Oddity::OrderIgnored => self.notice(
+                "order_ignored",
+                "the server does not sort; reading in slices",
+            ),
+            Oddity::TieOverflow => self.notice(
+                "tie_overflow",
+                "more records share one time than the API can tell apart; some may be missing",
+            ),
+        }
+    }
+
+    /// Counts and tells of something that does not stop the reading.
+    pub(crate) fn notice(&self, reason: &'static str, what: &str) {
+        self.count(reason);
+        warn!(stream = self.stream, reason, what);
+    }
+
+    /// Counts an error without a log line.
+    pub(crate) fn count(&self, reason: &'static str) {
+        let labels = ["receiving", reason];
+        self.metrics.counter(&metrics::ERRORS, &labels).inc();
+    }
+
+    /// Counts a request by the class of its status.
+    pub(crate) fn requested(&self, status: Option<u16>) {
+        let class = match status.map(|status| status / 100) {
+            Some(2) => "2xx",
+            Some(3) => "3xx",
+            Some(4) => "4xx",
+            Some(5) => "5xx",
+            Some(_) => "other",
+            None => "none",
+        };
+        let labels = [self.stream.as_str(), class];
+        self.metrics
+            .counter(&metrics::SOURCE_REQUESTS, &labels)
+            .inc();
+    }
+
+    pub(crate) fn waited(&self, wait: Wait, time: Duration) {
+        let labels = [self.stream.as_str(), wait.as_str()];
+        let seconds = self.metrics.seconds(&metrics::SOURCE_WAIT_SECONDS, &labels);
+        seconds.inc_by(time.as_secs_f64());
+    }
+
+    pub(crate) fn saw(&self, repeated: u64, late: u64, unchanged: u64) {
+        self.repeated.inc_by(repeated);
+        self.late.inc_by(late);
+        self.unchanged.inc_by(unchanged);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is a single assignment, so a panic elsewhere leaves it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
+}

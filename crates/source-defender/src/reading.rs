@@ -1,0 +1,581 @@
+//! Reads one partition: decides what to ask when, and makes batches of the answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use reqwest::Url;
+use tapline_core::{Batch, Checkpoint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tracing::{debug, error};
+
+use crate::api::Api;
+use crate::clock::ServerClock;
+use crate::config::DefenderConfig;
+use crate::error::{Action, ReadError};
+use crate::health::{Health, Wait};
+use crate::limits::{
+    ANSWER_CAP, ANSWER_TARGET, EXPAND_REST, LAST_RESORT_CAP, LONGEST_SERVER_WAIT, QUIET_COMMIT,
+    REWIND_PAUSE, SHRINK_AFTER, SIEM_WINDOW,
+};
+use crate::pace::{Pace, a_little_more};
+use crate::page::{self, Page, PageError};
+use crate::query::Query;
+use crate::sift::{Expanded, Sifted, Stamp};
+use crate::tables::Tables;
+use crate::times::Ticks;
+use crate::walk::{Answered, Ask, Style, Walk, Window};
+
+/// The times of a source's settings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) poll_interval: Duration,
+    pub(crate) lookback: Duration,
+    pub(crate) settle: Duration,
+    pub(crate) overlap: Duration,
+    pub(crate) reread_interval: Option<Duration>,
+    pub(crate) reread: Duration,
+}
+
+impl Times {
+    pub(crate) fn of(config: &DefenderConfig) -> Self {
+        let interval = Duration::from_secs(config.reread_interval_secs);
+        Self {
+            poll_interval: config.poll_interval(),
+            lookback: Duration::from_secs(config.initial_lookback_secs),
+            settle: Duration::from_secs(config.settle_secs),
+            overlap: Duration::from_secs(config.overlap_secs),
+            reread_interval: Some(interval).filter(|interval| !interval.is_zero()),
+            reread: Duration::from_secs(config.reread_secs),
+        }
+    }
+}
+
+/// Why a window is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Purpose {
+    /// The next records.
+    Poll,
+    /// What became visible later than the overlap.
+    Reread,
+}
+
+/// What is under way.
+#[derive(Debug)]
+struct Walking {
+    walk: Walk,
+    newest: Ticks,
+}
+
+/// A batch, and the right to hold its answer in memory.
+pub(crate) struct Turn {
+    pub(crate) batch: Batch,
+    pub(crate) _permit: OwnedSemaphorePermit,
+}
+
+/// The reading of one partition.
+pub(crate) struct Reading {
+    pub(crate) api: Api,
+    pub(crate) query: Query,
+    pub(crate) stamp: Stamp,
+    pub(crate) times: Times,
+    pub(crate) tables: Tables,
+    pub(crate) answers: Arc<Semaphore>,
+    pub(crate) wants_expansion: bool,
+    clock: ServerClock,
+    pace: Pace,
+    poll: Option<Walking>,
+    reread: Option<Walking>,
+    next_poll: Instant,
+    next_reread: Option<Instant>,
+    next_quiet_commit: Instant,
+    expand_from: Instant,
+    top: usize,
+    widest: usize,
+    last_resort: bool,
+    corrects_start: bool,
+}
+
+/// What a reading is made of.
+pub(crate) struct Parts {
+    pub(crate) api: Api,
+    pub(crate) query: Query,
+    pub(crate) stamp: Stamp,
+    pub(crate) times: Times,
+    pub(crate) tables: Tables,
+    pub(crate) answers: Arc<Semaphore>,
+    pub(crate) wants_expansion: bool,
+    pub(crate) is_new: bool,
+}
+
+impl Reading {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let now = Instant::now();
+        Self {
+            top: parts.query.most_rows(),
+            next_reread: parts.times.reread_interval.map(|interval| now + interval),
+            api: parts.api,
+            query: parts.query,
+            stamp: parts.stamp,
+            times: parts.times,
+            tables: parts.tables,
+            answers: parts.answers,
+            wants_expansion: parts.wants_expansion,
+            corrects_start: parts.is_new,
+            clock: ServerClock::default(),
+            pace: Pace::default(),
+            poll: None,
+            reread: None,
+            next_poll: now,
+            next_quiet_commit: now,
+            expand_from: now,
+            widest: 0,
+            last_resort: false,
+        }
+    }
+
+    /// Starts over from a checkpoint, the tables of what was seen included.
+    pub(crate) fn rewind(&mut self, checkpoint: &Checkpoint) {
+        match Tables::restore(checkpoint, self.tables.gate.mode()) {
+            Ok(Some(tables)) => self.tables = tables,
+            Ok(None) => {
+                let floor = self.tables.position.floor;
+                self.tables = Tables::starting_at(floor, self.tables.gate.mode());
+            }
+            // The runtime gives back what it was given; anything else is a bug of ours.
+            Err(error) => error!(%error, "the checkpoint of a rewind cannot be read"),
+        }
+        (self.poll, self.reread) = (None, None);
+        self.next_poll = Instant::now() + REWIND_PAUSE;
+    }
+
+    /// Reads on until there is a batch to hand over; waits out and reports failures itself.
+    ///
+    /// # Cancel safety
+    /// What was read is lost with the future: call [`Reading::rewind`] before the next call.
+    /// While it only waits between two polls, nothing is lost.
+    pub(crate) async fn next(&mut self) -> Turn {
+        loop {
+            let Some(purpose) = self.due().await else {
+                continue;
+            };
+            match self.step(purpose).await {
+                Ok(turn) => {
+                    self.pace.worked();
+                    if let Some(turn) = turn {
+                        return turn;
+                    }
+                }
+                Err(error) => self.recover(purpose, &error).await,
+            }
+        }
+    }
+
+    /// Waits until something is to be read.
+    async fn due(&mut self) -> Option<Purpose> {
+        let now = Instant::now();
+        if self.poll.is_some() {
+            return Some(Purpose::Poll);
+        }
+        if now >= self.next_poll {
+            self.start_poll(now).await;
+            return None;
+        }
+        if self.reread.is_some() {
+            return Some(Purpose::Reread);
+        }
+        if self.next_reread.is_some_and(|at| now >= at) {
+            self.start_reread(now);
+            return None;
+        }
+        let until = self
+            .next_reread
+            .map_or(self.next_poll, |at| at.min(self.next_poll));
+        tokio::time::sleep_until(until).await;
+        None
+    }
+
+    async fn start_poll(&mut self, now: Instant) {
+        let Some(server_now) = self.server_now().await else {
+            return;
+        };
+        let to = server_now.minus(self.times.settle);
+        let from = self.edge_of_overlap();
+        self.next_poll = now + self.times.poll_interval;
+        self.poll = self.walk(Window { from, to });
+    }
+
+    /// The overlap starts here; everything older is only read again once an hour.
+    fn edge_of_overlap(&self) -> Ticks {
+        let position = &self.tables.position;
+        position
+            .newest
+            .minus(self.times.overlap)
+            .max(position.floor)
+    }
+
+    fn start_reread(&mut self, now: Instant) {
+        self.next_reread = self.times.reread_interval.map(|interval| now + interval);
+        let position = &self.tables.position;
+        let from = position
+            .read_to
+            .minus(self.times.reread)
+            .max(position.floor);
+        let to = self.edge_of_overlap();
+        self.reread = self.walk(Window { from, to });
+    }
+
+    fn walk(&self, window: Window) -> Option<Walking> {
+        let walk = Walk::new(self.query.style(), window, self.widest);
+        let newest = Ticks::default();
+        (!walk.is_done()).then_some(Walking { walk, newest })
+    }
+
+    /// The server's time; asks for nothing if it was never heard, because the local clock may
+    /// be wrong.
+    async fn server_now(&mut self) -> Option<Ticks> {
+        if self.clock.now().is_none() {
+            let at = self.tables.position.newest;
+            let nothing = Ask {
+                window: Window { from: at, to: at },
+                skip: 0,
+                conditions: Vec::new(),
+                link: None,
+            };
+            let url = self.query.page(&nothing, 1, false);
+            let asked = self.api.get(&url, ANSWER_CAP, &mut self.clock).await;
+            if let Err(error) = asked {
+                self.recover(Purpose::Poll, &error).await;
+                return None;
+            }
+            if self.clock.now().is_none() {
+                self.health()
+                    .notice("no_date", "the server does not say its time");
+                self.clock.guess();
+            }
+        }
+        self.correct_start();
+        self.clock.now()
+    }
+
+    /// A new partition's starting point came from the local clock, which may be ahead.
+    fn correct_start(&mut self) {
+        let Some(now) = self.clock.now().filter(|_| self.corrects_start) else {
+            return;
+        };
+        self.corrects_start = false;
+        let start = now.minus(self.times.lookback);
+        if start < self.tables.position.floor {
+            self.tables = Tables::starting_at(start, self.tables.gate.mode());
+        }
+    }
+
+    fn health(&self) -> &Health {
+        &self.api.health
+    }
+
+    fn walking(&mut self, purpose: Purpose) -> &mut Option<Walking> {
+        match purpose {
+            Purpose::Poll => &mut self.poll,
+            Purpose::Reread => &mut self.reread,
+        }
+    }
+
+    fn expands(&self) -> bool {
+        self.wants_expansion && Instant::now() >= self.expand_from
+    }
+
+    fn top(&self) -> usize {
+        /// Incidents that are expanded one by one are held in memory together.
+        const ONE_BY_ONE: usize = 10;
+        let one_by_one = self.wants_expansion && !self.expands();
+        if one_by_one {
+            self.top.min(ONE_BY_ONE)
+        } else {
+            self.top
+        }
+    }
+
+    /// Asks for the next part and makes a batch of the answer.
+    async fn step(&mut self, purpose: Purpose) -> Result<Option<Turn>, ReadError> {
+        let Some(ask) = self.walking(purpose).as_ref().and_then(|it| it.walk.ask()) else {
+            *self.walking(purpose) = None;
+            return Ok(None);
+        };
+        let permit = Arc::clone(&self.answers).acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let (top, expand) = (self.top(), self.expands());
+        let url = self.query.page(&ask, top, expand);
+        let cap = if self.last_resort {
+            LAST_RESORT_CAP
+        } else {
+            ANSWER_CAP
+        };
+        let answer = self.api.get(&url, cap, &mut self.clock).await?;
+        let page = self.parse(&answer)?;
+        let expanded = self.expand_one_by_one(&page, expand).await;
+        let batch = self.took(purpose, &ask, top, &answer, page, &expanded);
+        Ok(batch.map(|batch| Turn {
+            batch,
+            _permit: permit,
+        }))
+    }
+
+    fn parse<'a>(&self, answer: &'a Bytes) -> Result<Page<'a>, ReadError> {
+        let page = match self.query.style() {
+            Style::Whole(_) => page::detections(answer),
+            Style::Paged(_) => page::graph(answer),
+        };
+        page.map_err(|error: PageError| ReadError::NotAPage(error.to_string()))
+    }
+
+    /// Takes an answer into account; no waiting in here, so that it happens as a whole or not.
+    fn took(
+        &mut self,
+        purpose: Purpose,
+        ask: &Ask,
+        top: usize,
+        answer: &Bytes,
+        page: Page<'_>,
+        expanded: &Expanded,
+    ) -> Option<Batch> {
+        let rows = page.records.len();
+        let mut sifted = (self.stamp).sift(
+            &mut self.tables,
+            answer,
+            &page.records,
+            expanded,
+            ask.window.to,
+        );
+        let answered = Answered {
+            rows,
+            times: std::mem::take(&mut sifted.times),
+            next_link: self.allowed(page.next_link),
+            top,
+        };
+        self.adapt(purpose, rows, answer.len());
+        self.moved(purpose, &answered);
+        self.count(purpose, &sifted);
+        self.batch(sifted)
+    }
+
+    fn allowed(&self, link: Option<String>) -> Option<String> {
+        let link = link?;
+        let own = self.query.own_link(&link).is_some();
+        if !own {
+            let what = "a link leads to another host; it is not followed";
+            self.health().notice("foreign_link", what);
+        }
+        own.then_some(link)
+    }
+
+    /// Keeps answers below their target size.
+    fn adapt(&mut self, purpose: Purpose, rows: usize, bytes: usize) {
+        self.last_resort = false;
+        if bytes > ANSWER_TARGET && rows > 0 {
+            self.top = (rows * (ANSWER_TARGET / 2) / bytes).clamp(1, self.top);
+        } else if bytes < ANSWER_TARGET / 4 && rows >= self.top {
+            self.top = (self.top * 2).min(self.query.most_rows());
+        }
+        if bytes < ANSWER_TARGET / 4
+            && let Some(walking) = self.walking(purpose)
+        {
+            walking.walk.widen(SIEM_WINDOW);
+        }
+    }
+
+    /// Moves walk and position on.
+    fn moved(&mut self, purpose: Purpose, answered: &Answered) {
+        let overlap = self.times.overlap;
+        let Some(walking) = self.walking(purpose) else {
+            return;
+        };
+        let oddity = walking.walk.answered(answered);
+        walking.newest = answered
+            .times
+            .iter()
+            .copied()
+            .fold(walking.newest, Ticks::max);
+        let (safe, end) = (walking.walk.safe(), walking.walk.end());
+        let newest = safe.min(walking.newest.max(end.minus(overlap)));
+        let (done, widest) = (walking.walk.is_done(), walking.walk.widest());
+        self.widest = widest;
+        if let Some(oddity) = oddity {
+            self.health().odd(oddity);
+        }
+        if purpose == Purpose::Poll {
+            self.tables.position.advance(newest, safe);
+        }
+        if done {
+            *self.walking(purpose) = None;
+            self.health().polled();
+        }
+        self.health().read(self.lag());
+    }
+
+    /// Age of the upper edge of what was read.
+    fn lag(&self) -> Duration {
+        let local = || Ticks::from_timestamp(Timestamp::now());
+        let now = self.clock.now().unwrap_or_else(local);
+        now.since(self.tables.position.read_to)
+    }
+
+    fn count(&self, purpose: Purpose, sifted: &Sifted) {
+        let late = if purpose == Purpose::Reread {
+            sifted.new
+        } else {
+            0
+        };
+        self.health().saw(sifted.repeated, late, sifted.unchanged);
+        for rejected in &sifted.rejected {
+            self.health().count(rejected.reason);
+        }
+        if sifted.new > 0 {
+            debug!(
+                tenant = %self.stamp.tenant,
+                events = sifted.events.len(),
+                rejected = sifted.rejected.len(),
+                repeated = sifted.repeated,
+                late,
+                "records read"
+            );
+        }
+    }
+
+    /// The batch of a page, or none if nothing would be gained by it.
+    fn batch(&mut self, sifted: Sifted) -> Option<Batch> {
+        let mut deletes = Vec::new();
+        if self.poll.is_none() {
+            deletes = self.tables.prune(self.times.reread);
+        }
+        let quiet = sifted.puts.is_empty() && deletes.is_empty();
+        if quiet && Instant::now() < self.next_quiet_commit {
+            return None;
+        }
+        self.next_quiet_commit = Instant::now() + QUIET_COMMIT;
+        let mut batch = Batch::new(self.tables.position.encode(), sifted.events);
+        batch.rejected = sifted.rejected;
+        batch.puts = sifted.puts;
+        batch.deletes = deletes;
+        Some(batch)
+    }
+
+    /// Counts a failure, waits as long as it takes, and sees to it that the next request fares
+    /// better.
+    async fn recover(&mut self, purpose: Purpose, error: &ReadError) {
+        let legacy = matches!(self.query.style(), Style::Whole(_));
+        self.pace.failed();
+        self.health().failed(error.reason(legacy), error);
+        let wait = match error.action(legacy) {
+            _ if self.asks_differently(purpose, error) => None,
+            Action::WaitFor(wait) => Some((Wait::Throttled, wait.min(LONGEST_SERVER_WAIT))),
+            Action::BackOffLong => Some((Wait::BackOff, self.pace.denied())),
+            Action::BackOff | Action::AskLess => Some((Wait::BackOff, self.pace.backoff())),
+        };
+        if let Some((reason, wait)) = wait {
+            self.pause(reason, wait).await;
+        }
+    }
+
+    /// Asks once, outside of a walk.
+    pub(crate) async fn get(&mut self, url: &Url, cap: usize) -> Result<Bytes, ReadError> {
+        self.api.get(url, cap, &mut self.clock).await
+    }
+
+    pub(crate) fn backoff_after(&self, failures: u32) -> Duration {
+        Pace::after(failures).backoff()
+    }
+
+    pub(crate) async fn pause(&self, reason: Wait, wait: Duration) {
+        let started = Instant::now();
+        tokio::time::sleep(a_little_more(wait)).await;
+        self.health().waited(reason, started.elapsed());
+    }
+
+    /// Whether something else is asked next, which needs no wait.
+    fn asks_differently(&mut self, purpose: Purpose, error: &ReadError) -> bool {
+        let failures = self.pace.failures();
+        let (expands, paged) = (
+            self.expands(),
+            matches!(self.query.style(), Style::Paged(_)),
+        );
+        let persistent = error.is_server_failure() && failures >= 2 || failures >= SHRINK_AFTER;
+        let refused = matches!(error, ReadError::BadRequest { .. });
+        let too_large = matches!(error, ReadError::TooLarge(_));
+        let (top, last_resort) = (self.top, self.last_resort);
+        let Some(walking) = self.walking(purpose) else {
+            return false;
+        };
+        let walk = &mut walking.walk;
+        let linked = walk.ask().is_some_and(|ask| ask.link.is_some());
+        let gone = matches!(error, ReadError::NotFound { .. });
+        if linked && (refused || gone || too_large || persistent) {
+            walk.link_failed();
+            self.health().count("broken_link");
+            return true;
+        }
+        if too_large {
+            return self.asks_for_less(purpose, paged, top, last_resort);
+        }
+        if refused && walk.is_special() {
+            let oddity = walk.refused();
+            oddity
+                .into_iter()
+                .for_each(|oddity| self.health().odd(oddity));
+            return true;
+        }
+        if expands && (refused || error.is_server_failure() && persistent) {
+            self.expand_from = Instant::now() + EXPAND_REST;
+            self.health().count("expand_failed");
+            return true;
+        }
+        let transient = matches!(error, ReadError::Server { .. } | ReadError::Truncated(_));
+        if refused || transient && failures.is_multiple_of(SHRINK_AFTER) {
+            self.top = (top / 2).max(1);
+            self.shrink_if_refused_at_length(purpose, refused);
+        }
+        false
+    }
+
+    fn shrink_if_refused_at_length(&mut self, purpose: Purpose, refused: bool) {
+        let at_length = refused && self.pace.failures() >= SHRINK_AFTER;
+        if let Some(walking) = self.walking(purpose).as_mut().filter(|_| at_length) {
+            walking.walk.shrink();
+        }
+    }
+
+    /// Smaller pages, then smaller windows, then a higher cap, then past the record.
+    fn asks_for_less(
+        &mut self,
+        purpose: Purpose,
+        paged: bool,
+        top: usize,
+        last_resort: bool,
+    ) -> bool {
+        const STEP: usize = 8;
+        if paged && top > 1 {
+            self.top = (top / STEP).max(1);
+            return true;
+        }
+        let Some(walking) = self.walking(purpose) else {
+            return false;
+        };
+        if !paged && walking.walk.shrink() {
+            return true;
+        }
+        if !last_resort {
+            self.last_resort = true;
+            return true;
+        }
+        if paged {
+            walking.walk.step_over();
+            self.health().notice(
+                "too_large",
+                "one record is larger than anything that can be held; it is left out",
+            );
+        }
+        paged
+    }
+}

@@ -1,0 +1,299 @@
+//! The running source: one task per tenant, and a ticker for their lag.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use reqwest::Client;
+use tapline_core::metrics::ComponentMetrics;
+use tapline_core::{
+    BuildContext, BuildError, Control, Kind, Labels, OpenError, Partition, Source, SourceConfig,
+    SourceContext, SourceError, StreamIdentity, Text,
+};
+use tapline_entra_auth::{Audience, RateLimit, TokenPool, TokenProvider};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tracing::info;
+
+use crate::api::Api;
+use crate::config::{Api as ApiName, DefenderConfig};
+use crate::health::Health;
+use crate::limits::ANSWERS_AT_ONCE;
+use crate::query::Query;
+use crate::reading::{Parts, Reading, Times};
+use crate::sift::Stamp;
+use crate::tables::Tables;
+use crate::times::Ticks;
+
+/// For apps that the portal's "Enable SIEM integration" made (defender-docs, 2020 to 2026).
+const SIEM_RESOURCE: &str = "https://graph.windows.net";
+
+/// How often the lag of streams that stand still is brought up to date.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Reads one API of one or many tenants.
+pub(crate) struct Defender {
+    config: DefenderConfig,
+    client: Client,
+    query: Query,
+    audience: Audience,
+    labels: Labels,
+    metrics: ComponentMetrics,
+    tenants: Vec<Tenant>,
+    answers: Arc<Semaphore>,
+}
+
+struct Tenant {
+    id: Text,
+    tokens: Arc<TokenProvider>,
+    limit: Arc<RateLimit>,
+}
+
+/// How the task of a partition ended.
+#[derive(Debug, Eq, PartialEq)]
+enum Ended {
+    Told,
+    Abandoned,
+}
+
+impl Defender {
+    /// Resolves secrets and certificates; opens no connection.
+    ///
+    /// # Errors
+    /// [`BuildError`] when one of them cannot be used.
+    pub(crate) fn build(config: &DefenderConfig, cx: &BuildContext) -> Result<Self, BuildError> {
+        if let Some(problem) = config.problems().into_iter().next() {
+            return Err(BuildError::new(problem.path, problem.message));
+        }
+        let mut cx = cx.clone();
+        override_network(config, &mut cx);
+        let pool = cx.shared.get_or_init(TokenPool::default);
+        let client = pool
+            .client(&cx.network)
+            .map_err(|error| BuildError::new("tls", error))?;
+        let query = Query::new(config).map_err(|error| BuildError::new("endpoints", error))?;
+        Ok(Self {
+            client,
+            query,
+            audience: audience(config),
+            labels: Arc::new(config.labels.clone()),
+            metrics: cx.metrics.clone(),
+            tenants: tenants(config, &pool, &cx)?,
+            answers: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
+            config: config.clone(),
+        })
+    }
+
+    /// Opens the partition of a tenant.
+    async fn open(&self, tenant: &Tenant, cx: &SourceContext) -> Result<Reader, OpenError> {
+        let api = self.config.api.as_str();
+        let name = format!("{}/{api}", tenant.id);
+        let stream = StreamIdentity {
+            source: DefenderConfig::TYPE.to_owned(),
+            parts: [
+                ("cloud", self.config.cloud.as_str()),
+                ("tenant", &*tenant.id),
+                ("api", api),
+            ]
+            .map(|(part, value)| (part.to_owned(), value.to_owned()))
+            .to_vec(),
+        };
+        let mut partition = cx.open(&name, stream).await?;
+        let checkpoint = partition.take_checkpoint();
+        let restored = Tables::restore(&checkpoint, self.config.emit)
+            .map_err(|error| OpenError::ForeignCheckpoint(format!("{name}: {error}")))?;
+        Ok(self.reader(tenant, &name, partition, restored))
+    }
+
+    fn reader(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        partition: Partition,
+        restored: Option<Tables>,
+    ) -> Reader {
+        let times = Times::of(&self.config);
+        let now = Ticks::from_timestamp(Timestamp::now());
+        let is_new = restored.is_none();
+        let tables = restored
+            .unwrap_or_else(|| Tables::starting_at(now.minus(times.lookback), self.config.emit));
+        let lag = now.since(tables.position.read_to);
+        let health = Arc::new(Health::new(&self.metrics, name, lag));
+        let reading = Reading::new(Parts {
+            api: Api {
+                client: self.client.clone(),
+                tokens: Arc::clone(&tenant.tokens),
+                audience: self.audience.clone(),
+                limit: Arc::clone(&tenant.limit),
+                health: Arc::clone(&health),
+            },
+            query: self.query.clone(),
+            stamp: Stamp {
+                api: self.config.api,
+                kind: Kind::new(kind(self.config.api)),
+                tenant: tenant.id.clone(),
+                labels: Arc::clone(&self.labels),
+            },
+            times,
+            tables,
+            answers: Arc::clone(&self.answers),
+            wants_expansion: self.config.expand_alerts,
+            is_new,
+        });
+        Reader {
+            partition,
+            reading,
+            health,
+            is_new,
+        }
+    }
+
+    async fn open_all(&self, cx: &SourceContext) -> Result<Vec<Reader>, OpenError> {
+        let mut readers = Vec::with_capacity(self.tenants.len());
+        for tenant in &self.tenants {
+            readers.push(self.open(tenant, cx).await?);
+        }
+        Ok(readers)
+    }
+}
+
+#[async_trait]
+impl Source for Defender {
+    async fn run(&mut self, cx: SourceContext) -> Result<(), SourceError> {
+        let readers = match self.open_all(&cx).await {
+            Ok(readers) => readers,
+            Err(OpenError::Stopped(_)) => return Ok(()),
+            Err(error) => return Err(SourceError(error.to_string())),
+        };
+        let healths: Vec<_> = readers.iter().map(|it| Arc::clone(&it.health)).collect();
+        let mut tasks = JoinSet::new();
+        for reader in readers {
+            tasks.spawn(reader.run(cx.clone()));
+        }
+        let ended = watch(&mut tasks, &healths, &cx).await;
+        tasks.shutdown().await;
+        ended
+    }
+}
+
+/// Lets the lags grow until all tasks ended, or one of them did without being told to.
+async fn watch(
+    tasks: &mut JoinSet<Ended>,
+    healths: &[Arc<Health>],
+    cx: &SourceContext,
+) -> Result<(), SourceError> {
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            task = tasks.join_next() => match task {
+                None => return Ok(()),
+                Some(Ok(Ended::Told)) => {}
+                Some(Ok(Ended::Abandoned)) if cx.is_stopped() => {}
+                Some(Ok(Ended::Abandoned)) => {
+                    return Err(SourceError("a partition takes no more batches".to_owned()));
+                }
+                Some(Err(error)) => return Err(SourceError(error.to_string())),
+            },
+            _ = ticks.tick() => healths.iter().for_each(|health| health.tick()),
+        }
+    }
+}
+
+/// One partition and its reading.
+struct Reader {
+    partition: Partition,
+    reading: Reading,
+    health: Arc<Health>,
+    is_new: bool,
+}
+
+impl Reader {
+    async fn run(mut self, cx: SourceContext) -> Ended {
+        tokio::select! {
+            biased;
+            () = cx.stopped() => Ended::Told,
+            ended = self.read() => ended,
+        }
+    }
+
+    /// Reads until told to stop.
+    async fn read(&mut self) -> Ended {
+        if self.is_new && self.make_start_durable().await.is_err() {
+            return Ended::Abandoned;
+        }
+        info!(stream = self.partition.name(), from = %self.reading.tables.position.newest, "reading");
+        loop {
+            tokio::select! {
+                biased;
+                control = self.partition.control() => match control {
+                    Control::Stop => return Ended::Told,
+                    Control::Rewind(checkpoint) => self.reading.rewind(&checkpoint),
+                },
+                turn = self.reading.next() => {
+                    if self.partition.send(turn.batch).await.is_err() {
+                        return Ended::Abandoned;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first start decides from where on nothing is lost, also if nothing can be read yet.
+    async fn make_start_durable(&mut self) -> Result<(), tapline_core::Stopped> {
+        let start = self.reading.tables.position.encode();
+        self.partition.commit(start).await
+    }
+}
+
+fn override_network(config: &DefenderConfig, cx: &mut BuildContext) {
+    if let Some(proxy) = &config.proxy {
+        cx.network.https_proxy = Some(proxy.https.clone());
+    }
+    if let Some(tls) = &config.tls {
+        cx.network.extra_ca = Some(cx.config_dir.join(&tls.ca));
+    }
+}
+
+fn tenants(
+    config: &DefenderConfig,
+    pool: &TokenPool,
+    cx: &BuildContext,
+) -> Result<Vec<Tenant>, BuildError> {
+    let tenants = config.tenants().into_iter();
+    tenants
+        .map(|(path, identity)| {
+            let tokens = pool.provider(identity, config.login_base(), cx);
+            Ok(Tenant {
+                id: Text::from(identity.tenant_id.as_str()),
+                tokens: tokens.map_err(|error| at_identity(&path, error))?,
+                limit: pool.rate_limit(identity, config.requests_per_minute),
+            })
+        })
+        .collect()
+}
+
+/// The pool does not know at which path of the file an identity stands.
+fn at_identity(path: &str, mut error: BuildError) -> BuildError {
+    if let Some(rest) = error.path.strip_prefix("identity") {
+        error.path = format!("{path}{rest}");
+    }
+    error
+}
+
+fn audience(config: &DefenderConfig) -> Audience {
+    match config.api {
+        ApiName::Siem => {
+            Audience::V1Resource(config.resource.clone().unwrap_or(SIEM_RESOURCE.to_owned()))
+        }
+        _ => Audience::V2Scope(format!("{}/.default", config.cloud.graph())),
+    }
+}
+
+const fn kind(api: ApiName) -> &'static str {
+    match api {
+        ApiName::GraphIncidents => "graph.incident",
+        ApiName::Siem => "siem.detection",
+        ApiName::GraphAlerts | ApiName::EndpointAlerts | ApiName::Hunting => "graph.alert",
+    }
+}

@@ -1,0 +1,788 @@
+//! Which requests read a window of time completely, whatever the server does with paging.
+//!
+//! No I/O: [`Walk::ask`] says what to ask next, and the caller tells what came of it.
+//!
+//! The work still to do is a stack of parts of the window, oldest on top, so that everything
+//! before the top part is read: that is [`Walk::safe`], where the cursor may go.
+
+use crate::limits::MOST_SKIPPED;
+use crate::times::Ticks;
+
+/// A span of time; the end is not part of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Window {
+    pub(crate) from: Ticks,
+    pub(crate) to: Ticks,
+}
+
+impl Window {
+    fn is_empty(self) -> bool {
+        self.from >= self.to
+    }
+
+    fn is_one_tick(self) -> bool {
+        self.from.next() >= self.to
+    }
+
+    fn holds(self, time: Ticks) -> bool {
+        self.from <= time && time < self.to
+    }
+}
+
+/// Narrows a request to records with one value of a member.
+pub(crate) type Condition = (&'static str, &'static str);
+
+/// What to ask next.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Ask {
+    pub(crate) window: Window,
+    pub(crate) skip: usize,
+    pub(crate) conditions: Vec<Condition>,
+    /// Follow this instead of the rest.
+    pub(crate) link: Option<String>,
+}
+
+/// What an answer showed.
+#[derive(Debug, Default)]
+pub(crate) struct Answered {
+    /// How many records it held.
+    pub(crate) rows: usize,
+    /// Their times in the order sent; records without a usable time are left out.
+    pub(crate) times: Vec<Ticks>,
+    /// Where the server says it goes on; only a link that may be followed.
+    pub(crate) next_link: Option<String>,
+    /// `$top` of the request.
+    pub(crate) top: usize,
+}
+
+/// What the server does not do as it should; the walk copes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Oddity {
+    /// Records do not come in the order asked for.
+    OrderIgnored,
+    /// More records share one time than can be told apart.
+    TieOverflow,
+}
+
+/// How windows of an API are read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Style {
+    /// Pages in the order of time.
+    Paged(&'static [Dimension]),
+    /// One answer for a whole window, of at most this width.
+    Whole(std::time::Duration),
+}
+
+/// A member with a closed set of values, to take records of one time apart.
+pub(crate) type Dimension = (&'static str, &'static [&'static str]);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Part {
+    /// Pages in ascending order; `skip` records at `window.from` are read.
+    Ascending { window: Window, skip: usize },
+    /// The server does not sort: pages of ever smaller slices.
+    Slice(Window),
+    /// Records of a single tick, read by skipping.
+    Tie {
+        window: Window,
+        conditions: Vec<Condition>,
+        skip: usize,
+    },
+    /// Whole windows, one request each.
+    Whole(Window),
+}
+
+impl Part {
+    fn window(&self) -> Window {
+        let (Part::Ascending { window, .. }
+        | Part::Slice(window)
+        | Part::Tie { window, .. }
+        | Part::Whole(window)) = self;
+        *window
+    }
+}
+
+/// Reads one window completely.
+#[derive(Clone, Debug)]
+pub(crate) struct Walk {
+    style: Style,
+    end: Ticks,
+    parts: Vec<Part>,
+    link: Option<String>,
+    links_fail: bool,
+    /// The most records that one answer of this server held: it does not clamp below that.
+    widest: usize,
+}
+
+/// A link that brought nothing for this many pages in a row is given up.
+const EMPTY_LINKS: usize = 10;
+
+impl Walk {
+    /// A walk through a window; `widest` is what earlier walks learned.
+    pub(crate) fn new(style: Style, window: Window, widest: usize) -> Self {
+        let whole = match style {
+            Style::Paged(_) => Part::Ascending { window, skip: 0 },
+            Style::Whole(_) => Part::Whole(window),
+        };
+        let mut walk = Self {
+            style,
+            end: window.to,
+            parts: Vec::new(),
+            link: None,
+            links_fail: false,
+            widest,
+        };
+        walk.push(whole);
+        walk
+    }
+
+    /// What to ask next; `None` when the window is read.
+    pub(crate) fn ask(&self) -> Option<Ask> {
+        let part = self.parts.last()?;
+        let (skip, conditions) = match part {
+            Part::Ascending { skip, .. } => (*skip, Vec::new()),
+            Part::Tie {
+                skip, conditions, ..
+            } => (*skip, conditions.clone()),
+            Part::Slice(_) | Part::Whole(_) => (0, Vec::new()),
+        };
+        Some(Ask {
+            window: self.width_limited(part),
+            skip,
+            conditions,
+            link: self.link.clone(),
+        })
+    }
+
+    /// Every record with an older time was in an answer.
+    pub(crate) fn safe(&self) -> Ticks {
+        self.parts
+            .last()
+            .map_or(self.end, |part| part.window().from)
+    }
+
+    /// The end of the window.
+    pub(crate) fn end(&self) -> Ticks {
+        self.end
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    pub(crate) fn widest(&self) -> usize {
+        self.widest
+    }
+
+    /// Takes an answer into account.
+    pub(crate) fn answered(&mut self, answer: &Answered) -> Option<Oddity> {
+        self.widest = self.widest.max(answer.rows);
+        let part = self.parts.pop()?;
+        match part {
+            Part::Ascending { window, skip } => self.ascended(window, skip, answer),
+            Part::Slice(window) => {
+                self.sliced(window, answer);
+                None
+            }
+            Part::Tie {
+                window,
+                conditions,
+                skip,
+            } => self.tied(window, conditions, skip, answer),
+            Part::Whole(window) => {
+                let from = self.width_limited(&Part::Whole(window)).to;
+                self.push(Part::Whole(Window { from, ..window }));
+                None
+            }
+        }
+    }
+
+    /// The link could not be followed: goes on without links.
+    pub(crate) fn link_failed(&mut self) {
+        self.link = None;
+        self.links_fail = true;
+        if let Some(Part::Ascending { skip, .. }) = self.parts.last_mut() {
+            *skip = 0;
+        }
+    }
+
+    /// Asks for less at once; `false` if there is no less.
+    pub(crate) fn shrink(&mut self) -> bool {
+        self.link = None;
+        let Some(part) = self.parts.pop() else {
+            return false;
+        };
+        let asked = self.width_limited(&part);
+        if asked.is_one_tick() {
+            self.parts.push(part);
+            return false;
+        }
+        let rest = part.window();
+        let middle = asked.from.halfway(asked.to);
+        let same = |window| match &part {
+            Part::Ascending { .. } | Part::Tie { .. } => Part::Ascending { window, skip: 0 },
+            Part::Slice(_) => Part::Slice(window),
+            Part::Whole(_) => Part::Whole(window),
+        };
+        self.push(same(Window {
+            from: middle,
+            ..rest
+        }));
+        self.push(same(Window { to: middle, ..rest }));
+        if let Style::Whole(width) = &mut self.style {
+            *width = middle.since(asked.from);
+        }
+        true
+    }
+
+    /// Widens the windows of an API without pages again, up to `most`.
+    pub(crate) fn widen(&mut self, most: std::time::Duration) {
+        if let Style::Whole(width) = &mut self.style {
+            *width = (*width * 2).min(most);
+        }
+    }
+
+    /// The service refuses to skip that far, or to filter like that.
+    pub(crate) fn refused(&mut self) -> Option<Oddity> {
+        match self.parts.pop() {
+            Some(Part::Ascending { window, skip }) if skip > 0 => {
+                self.split_tie_off(window);
+                None
+            }
+            Some(Part::Tie {
+                window,
+                conditions,
+                skip,
+            }) => {
+                let split = skip > 0 && self.split_tie(window, &conditions);
+                (!split).then_some(Oddity::TieOverflow)
+            }
+            other => {
+                self.parts.extend(other);
+                None
+            }
+        }
+    }
+
+    /// Whether the next request skips or has conditions, so that [`Walk::refused`] can help.
+    pub(crate) fn is_special(&self) -> bool {
+        match self.parts.last() {
+            Some(Part::Ascending { skip, .. }) => *skip > 0,
+            Some(Part::Tie { .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// One record is too large for anything: goes past it.
+    pub(crate) fn step_over(&mut self) {
+        match self.parts.pop() {
+            Some(Part::Ascending { window, skip }) => self.parts.push(Part::Ascending {
+                window,
+                skip: skip + 1,
+            }),
+            Some(Part::Tie {
+                window,
+                conditions,
+                skip,
+            }) => self.parts.push(Part::Tie {
+                window,
+                conditions,
+                skip: skip + 1,
+            }),
+            _ => {}
+        }
+    }
+
+    fn width_limited(&self, part: &Part) -> Window {
+        let window = part.window();
+        match self.style {
+            Style::Whole(width) => Window {
+                to: window
+                    .to
+                    .min(window.from.plus(width).max(window.from.next())),
+                ..window
+            },
+            Style::Paged(_) => window,
+        }
+    }
+
+    fn push(&mut self, part: Part) {
+        if !part.window().is_empty() {
+            self.parts.push(part);
+        }
+    }
+
+    fn ascended(&mut self, window: Window, skip: usize, answer: &Answered) -> Option<Oddity> {
+        let before = self.link.take();
+        // The same link again would go round in circles.
+        let next = answer.next_link.clone().filter(|_| !self.links_fail);
+        self.link = next.filter(|next| before.as_ref() != Some(next));
+        if answer.rows == 0 {
+            self.found_nothing(window, skip, before.is_some());
+            return None;
+        }
+        let first = answer.times.first().copied().unwrap_or(window.from);
+        let last = answer.times.last().copied().unwrap_or(window.from);
+        if first < window.from || !answer.times.is_sorted() {
+            self.link = None;
+            self.push(Part::Slice(window));
+            return Some(Oddity::OrderIgnored);
+        }
+        let all_at_once = first == last && answer.rows > 1;
+        if last > window.from && all_at_once && self.link.is_none() && skip == 0 {
+            // Equal times are sorted either way: look whether anything older was left out.
+            self.push(Part::Ascending {
+                window: Window {
+                    from: last,
+                    ..window
+                },
+                skip: 0,
+            });
+            self.push(Part::Ascending {
+                window: Window { to: last, ..window },
+                skip: 0,
+            });
+        } else if last > window.from {
+            self.push(Part::Ascending {
+                window: Window {
+                    from: last,
+                    ..window
+                },
+                skip: 0,
+            });
+            if last >= window.to {
+                self.link = None;
+            }
+        } else if self.link.is_some() {
+            self.push(Part::Ascending { window, skip: 0 });
+        } else if before.is_some() {
+            // The links ended among records of one time, which only skipping can get past.
+            self.push(Part::Ascending { window, skip: 0 });
+            self.link_failed();
+        } else {
+            self.skip_further(window, skip, answer.rows);
+        }
+        None
+    }
+
+    /// An empty page ends the window, unless links led to it or lead on.
+    fn found_nothing(&mut self, window: Window, skip: usize, by_link: bool) {
+        // Empty linked pages are counted in `skip`, which key paging has no use for meanwhile.
+        if self.link.is_some() && skip < EMPTY_LINKS {
+            self.push(Part::Ascending {
+                window,
+                skip: skip + 1,
+            });
+        } else if self.link.is_some() || by_link {
+            self.push(Part::Ascending { window, skip: 0 });
+            self.link_failed();
+        }
+    }
+
+    fn skip_further(&mut self, window: Window, skip: usize, rows: usize) {
+        let next = (skip + rows).min(MOST_SKIPPED);
+        if next > skip {
+            self.push(Part::Ascending { window, skip: next });
+        } else {
+            self.split_tie_off(window);
+        }
+    }
+
+    /// Reads the tick at the start of the window value by value, then the rest of the window.
+    fn split_tie_off(&mut self, window: Window) {
+        let from = window.from.next();
+        self.push(Part::Ascending {
+            window: Window { from, ..window },
+            skip: 0,
+        });
+        self.split_tie(Window { to: from, ..window }, &[]);
+    }
+
+    /// Splits a tick by the next member; `false` if there is none left.
+    fn split_tie(&mut self, window: Window, conditions: &[Condition]) -> bool {
+        let Style::Paged(dimensions) = self.style else {
+            return false;
+        };
+        let Some((member, values)) = dimensions.get(conditions.len()) else {
+            return false;
+        };
+        for value in values.iter().rev() {
+            let mut conditions = conditions.to_vec();
+            conditions.push((member, value));
+            self.push(Part::Tie {
+                window,
+                conditions,
+                skip: 0,
+            });
+        }
+        true
+    }
+
+    fn tied(
+        &mut self,
+        window: Window,
+        conditions: Vec<Condition>,
+        skip: usize,
+        answer: &Answered,
+    ) -> Option<Oddity> {
+        if answer.rows == 0 {
+            return None;
+        }
+        let next = (skip + answer.rows).min(MOST_SKIPPED);
+        if next > skip {
+            self.push(Part::Tie {
+                window,
+                conditions,
+                skip: next,
+            });
+            return None;
+        }
+        let split = self.split_tie(window, &conditions);
+        (!split).then_some(Oddity::TieOverflow)
+    }
+
+    /// A slice is read when it holds clearly fewer records than the server is known to send at
+    /// once. The record count of both halves proves nothing: if all records lie in one half, it
+    /// shows the same clamped page as the whole.
+    fn sliced(&mut self, window: Window, answer: &Answered) {
+        self.link = None;
+        let complete = answer.rows <= 1 || 2 * answer.rows <= self.widest.min(answer.top);
+        if complete {
+            return;
+        }
+        if window.is_one_tick() {
+            self.push(Part::Tie {
+                window,
+                conditions: Vec::new(),
+                skip: 0,
+            });
+            return;
+        }
+        for piece in pieces(window, &answer.times) {
+            self.push(Part::Slice(piece));
+        }
+    }
+}
+
+/// Cuts a slice where its records lie, so that each piece holds fewer of them; latest first.
+fn pieces(window: Window, times: &[Ticks]) -> Vec<Window> {
+    let mut times: Vec<Ticks> = times
+        .iter()
+        .copied()
+        .filter(|time| window.holds(*time))
+        .collect();
+    times.sort_unstable();
+    let (Some(&first), Some(&last)) = (times.first(), times.last()) else {
+        let middle = window.from.halfway(window.to);
+        return cut(window, &[middle]);
+    };
+    if first == last {
+        return cut(window, &[first, first.next()]);
+    }
+    let middle = times[times.len() / 2];
+    let after_first = times.iter().copied().find(|time| *time > first);
+    cut(
+        window,
+        &[if middle > first {
+            middle
+        } else {
+            after_first.unwrap_or(last)
+        }],
+    )
+}
+
+fn cut(window: Window, at: &[Ticks]) -> Vec<Window> {
+    let mut pieces = Vec::new();
+    let mut from = window.from;
+    for &to in at.iter().chain([&window.to]) {
+        pieces.push(Window { from, to });
+        from = to;
+    }
+    pieces.reverse();
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SEVERITIES: Dimension = ("severity", &["low", "high"]);
+    const PAGED: Style = Style::Paged(&[SEVERITIES]);
+
+    /// A server that sends at most `clamp` rows at once, whatever is asked for.
+    struct Server {
+        rows: Vec<u64>,
+        clamp: usize,
+        descending: bool,
+        links: bool,
+    }
+
+    fn tick(number: u64) -> Ticks {
+        Ticks::from_bytes(number.to_be_bytes())
+    }
+
+    impl Server {
+        /// The rows that match, by index.
+        fn matching(&self, ask: &Ask) -> Vec<usize> {
+            let severity = |index: usize| SEVERITIES.1[index % 2];
+            let wanted = |index: &usize| {
+                let by_condition = ask
+                    .conditions
+                    .iter()
+                    .all(|(_, value)| *value == severity(*index));
+                ask.window.holds(tick(self.rows[*index])) && by_condition
+            };
+            let mut found: Vec<usize> = (0..self.rows.len()).filter(wanted).collect();
+            found.sort_by_key(|index| self.rows[*index]);
+            if self.descending {
+                found.reverse();
+            }
+            found
+        }
+
+        fn serve(&self, ask: &Ask) -> (Vec<usize>, Option<String>) {
+            let (found, start) = match &ask.link {
+                Some(link) => {
+                    let mut parts = link
+                        .split(' ')
+                        .map(|part| part.parse::<u64>().expect("a number"));
+                    let mut next = || parts.next().expect("three numbers");
+                    let window = Window {
+                        from: tick(next()),
+                        to: tick(next()),
+                    };
+                    let inner = Ask {
+                        window,
+                        link: None,
+                        ..ask.clone()
+                    };
+                    (self.matching(&inner), next() as usize)
+                }
+                None => (self.matching(ask), ask.skip),
+            };
+            let page: Vec<usize> = found.iter().copied().skip(start).take(self.clamp).collect();
+            let end = start + page.len();
+            let number = |ticks: Ticks| u64::from_be_bytes(ticks.to_bytes());
+            let (from, to) = (number(ask.window.from), number(ask.window.to));
+            let link = (self.links && ask.link.is_none() && end < found.len())
+                .then(|| format!("{from} {to} {end}"));
+            (page, link)
+        }
+    }
+
+    /// Reads everything and returns the rows found and the number of requests.
+    fn read(
+        server: &Server,
+        window: Window,
+        mut refuse: impl FnMut(&Ask) -> bool,
+    ) -> (Vec<usize>, usize) {
+        let mut walk = Walk::new(PAGED, window, 0);
+        let (mut found, mut requests) = (Vec::new(), 0);
+        while let Some(ask) = walk.ask() {
+            requests += 1;
+            assert!(requests < 20_000, "endless: {walk:?}");
+            if refuse(&ask) {
+                walk.refused();
+                continue;
+            }
+            let safe = walk.safe();
+            let (page, next_link) = server.serve(&ask);
+            let times = page.iter().map(|index| tick(server.rows[*index])).collect();
+            walk.answered(&Answered {
+                rows: page.len(),
+                times,
+                next_link,
+                top: 1000,
+            });
+            assert!(walk.safe() >= safe, "the safe edge went back");
+            found.extend(page);
+            let missed = (0..server.rows.len()).find(|index| {
+                let time = tick(server.rows[*index]);
+                window.holds(time) && time < walk.safe() && !found.contains(index)
+            });
+            assert_eq!(missed, None, "older than the safe edge and not read");
+        }
+        assert!(walk.is_done() && walk.safe() == window.to);
+        found.sort_unstable();
+        found.dedup();
+        (found, requests)
+    }
+
+    fn check(server: &Server, most_requests: usize) {
+        let window = Window {
+            from: tick(0),
+            to: tick(1 << 40),
+        };
+        let (found, requests) = read(server, window, |ask| ask.skip > MOST_SKIPPED);
+        assert_eq!(found.len(), server.rows.len());
+        assert!(requests <= most_requests, "{requests} requests");
+    }
+
+    #[test]
+    fn an_overlap_larger_than_a_page_is_read_to_its_end() {
+        let rows = (0..200).map(|row| row * 1000).collect();
+        check(
+            &Server {
+                rows,
+                clamp: 50,
+                descending: false,
+                links: false,
+            },
+            8,
+        );
+    }
+
+    #[test]
+    fn a_quiet_window_costs_one_request() {
+        check(
+            &Server {
+                rows: Vec::new(),
+                clamp: 50,
+                descending: false,
+                links: false,
+            },
+            1,
+        );
+    }
+
+    #[test]
+    fn many_rows_of_one_time_are_all_read() {
+        let tied = |count| vec![77; count];
+        for descending in [false, true] {
+            check(
+                &Server {
+                    rows: tied(120),
+                    clamp: 50,
+                    descending,
+                    links: false,
+                },
+                10,
+            );
+            check(
+                &Server {
+                    rows: tied(900),
+                    clamp: 50,
+                    descending,
+                    links: false,
+                },
+                60,
+            );
+        }
+    }
+
+    #[test]
+    fn rows_crowded_at_the_end_are_read_although_the_order_is_ignored() {
+        let rows = (0..200).map(|row| (1 << 39) + row).collect();
+        check(
+            &Server {
+                rows,
+                clamp: 50,
+                descending: true,
+                links: false,
+            },
+            60,
+        );
+    }
+
+    #[test]
+    fn a_server_that_sorts_but_leaves_out_links_is_read_as_well_as_one_that_sends_them() {
+        for links in [false, true] {
+            let rows = (0..500).collect();
+            check(
+                &Server {
+                    rows,
+                    clamp: 100,
+                    descending: false,
+                    links,
+                },
+                12,
+            );
+        }
+    }
+
+    #[test]
+    fn a_link_that_fails_or_leads_nowhere_falls_back_to_times() {
+        let window = Window {
+            from: tick(0),
+            to: tick(100),
+        };
+        let mut walk = Walk::new(PAGED, window, 0);
+        let answer = |times: &[u64], link: &str| Answered {
+            rows: times.len(),
+            times: times.iter().copied().map(tick).collect(),
+            next_link: Some(link.to_owned()),
+            top: 10,
+        };
+        walk.answered(&answer(&[1, 2], "a"));
+        assert_eq!(walk.ask().and_then(|ask| ask.link).as_deref(), Some("a"));
+        walk.link_failed();
+        let ask = walk.ask().expect("more");
+        assert_eq!((ask.link, ask.window.from, ask.skip), (None, tick(2), 0));
+        walk.answered(&answer(&[2, 3], "b"));
+        assert_eq!(walk.ask().and_then(|ask| ask.link), None);
+
+        let mut walk = Walk::new(PAGED, window, 0);
+        for page in 0..=EMPTY_LINKS {
+            walk.answered(&answer(&[], &page.to_string()));
+        }
+        assert_eq!(walk.ask().and_then(|ask| ask.link), None);
+        assert!(!walk.is_done());
+    }
+
+    #[test]
+    fn a_window_that_is_too_much_is_halved_down_to_one_tick() {
+        let hour = std::time::Duration::from_secs(3600);
+        for style in [PAGED, Style::Whole(hour)] {
+            let window = Window {
+                from: tick(10),
+                to: tick(14),
+            };
+            let mut walk = Walk::new(style, window, 0);
+            assert!(walk.shrink() && walk.shrink());
+            assert_eq!(
+                walk.ask().map(|ask| ask.window),
+                Some(Window {
+                    from: tick(10),
+                    to: tick(11)
+                })
+            );
+            assert!(!walk.shrink());
+        }
+    }
+
+    #[test]
+    fn windows_without_pages_are_read_one_after_the_other() {
+        let width = std::time::Duration::from_micros(1);
+        let window = Window {
+            from: tick(0),
+            to: tick(25),
+        };
+        let mut walk = Walk::new(Style::Whole(width), window, 0);
+        let mut edges = Vec::new();
+        while let Some(ask) = walk.ask() {
+            edges.push(ask.window.to);
+            walk.answered(&Answered::default());
+            assert_eq!(walk.safe(), ask.window.to);
+        }
+        assert_eq!(edges, [tick(10), tick(20), tick(25)]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_row_is_found_whatever_the_clamp_the_order_and_the_ties(
+            rows in proptest::collection::vec(0u64..60, 0..150),
+            clamp in 2usize..40,
+            descending: bool,
+            links: bool,
+            spread in 0u32..30,
+        ) {
+            let rows: Vec<u64> = rows.into_iter().map(|row| row << spread).collect();
+            let server = Server { rows, clamp, descending, links };
+            check(&server, 20_000);
+        }
+    }
+}
