@@ -3,18 +3,28 @@
 //! A mapping file names the keys and what goes into them; [`dictionary`] proves it when it is
 //! loaded, so that no event can carry a key, a type, or a length that the standard does not
 //! allow. Writing one event allocates its output and nothing else.
+//!
+//! [`CefMappings`] holds the plans; [`CefWriter`] writes one record that a [`Run`] has read.
+//!
+//! [`Run`]: crate::engine::Run
 
 mod compile;
 mod dictionary;
 mod escape;
 mod line;
+mod mappings;
 mod options;
 mod output_key;
 mod plan;
 mod write;
 
-pub(crate) use compile::compile;
+#[cfg(test)]
+mod round_trip;
+#[cfg(test)]
+mod tests;
+
 pub(crate) use line::{Losses, TooLong};
+pub(crate) use mappings::CefMappings;
 pub(crate) use options::{CefOptions, is_key};
 pub(crate) use plan::CefPlan;
 pub(crate) use write::CefWriter;
