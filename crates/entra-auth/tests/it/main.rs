@@ -3,6 +3,7 @@
 mod certificate;
 mod refusals;
 mod rotation;
+mod simulated;
 mod stub;
 mod tokens;
 mod transport;
