@@ -109,6 +109,8 @@ metrics! {
         "Events handed to the sink once more.";
     NORMALIZED_FIELDS = Counter component "tapline_normalize_fields_total" ["kind", "placed"]
         "Input fields by where they went: mapped, unmapped, or unknown to the mapping.";
+    NORMALIZED_LOSSES = Counter component "tapline_normalize_losses_total" ["reason"]
+        "Values cut to the length of their key, unfit for its type, or dropped because the line was too long.";
     DEAD_LETTERS = Counter component "tapline_dead_letters_total" ["reason"]
         "Events written to the dead letters.";
     DEAD_LETTER_BYTES = Gauge process "tapline_dead_letter_bytes" []
