@@ -40,10 +40,11 @@ const LEFT_OUT_FIRST: [&str; 14] = [
 ];
 
 /// Keys that say which event it is: never left out.
-const ALWAYS_KEPT: [&str; 4] = [
+const ALWAYS_KEPT: [&str; 5] = [
     "externalId",
     "rt",
     "MicrosoftDefenderAlertId",
+    "MicrosoftDefenderIncidentId",
     "MicrosoftDefenderTenantId",
 ];
 
