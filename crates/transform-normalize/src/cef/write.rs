@@ -214,7 +214,9 @@ fn join_node(run: &mut Run<'_>, node: NodeId, out: &mut String) {
     let end = run.tape.node(node).next;
     let mut at = node;
     while at < end {
-        if run.tape.node(at).kind != NodeKind::Object
+        let value = *run.tape.node(at);
+        if value.kind != NodeKind::Object
+            && !value.dropped()
             && !run.tape.is_empty(at)
             && let Some(text) = run.text_of(at)
         {
@@ -223,9 +225,9 @@ fn join_node(run: &mut Run<'_>, node: NodeId, out: &mut String) {
             }
             out.push_str(run.str(text));
         }
-        at = match run.tape.node(at).kind {
-            NodeKind::Array => at + 1,
-            _ => run.tape.node(at).next,
+        at = match value.kind {
+            NodeKind::Array if !value.dropped() => at + 1,
+            _ => value.next,
         };
     }
 }
