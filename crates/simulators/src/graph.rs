@@ -53,6 +53,9 @@ pub(crate) struct Graph {
     rules: Mutex<Rules>,
 }
 
+/// A refusal; boxed, since it is seldom and an answer is big.
+type Refused = Box<Answer>;
+
 /// What a test can change.
 #[derive(Debug)]
 struct Rules {
@@ -90,9 +93,9 @@ impl Graph {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn admitted(&self, asked: &Asked) -> Result<Answer, Answer> {
+    fn admitted(&self, asked: &Asked) -> Result<Answer, Refused> {
         if asked.method != Method::GET {
-            return Err(reply::error(
+            return Err(refused(
                 asked,
                 StatusCode::METHOD_NOT_ALLOWED,
                 "Request_BadRequest",
@@ -102,9 +105,9 @@ impl Graph {
         let tenant = self
             .tokens
             .admit(&asked.headers, Audience::Graph)
-            .map_err(|problem| reply::unauthorized(asked, problem))?;
+            .map_err(|problem| Box::new(reply::unauthorized(asked, problem)))?;
         self.within_rate(&tenant)
-            .map_err(|wait| reply::too_many(asked, wait))?;
+            .map_err(|wait| Box::new(reply::too_many(asked, wait)))?;
         self.route(asked, &tenant)
     }
 
@@ -129,7 +132,7 @@ impl Graph {
         }
     }
 
-    fn route(&self, asked: &Asked, tenant: &str) -> Result<Answer, Answer> {
+    fn route(&self, asked: &Asked, tenant: &str) -> Result<Answer, Refused> {
         let path = asked
             .path
             .trim_end_matches('/')
@@ -144,7 +147,7 @@ impl Graph {
             ["incidents", id, "alerts"] => self.list(asked, tenant, Listed::Alerts, Some(id)),
             _ => {
                 let message = format!("Resource not found for the segment '{}'.", segments[0]);
-                Err(reply::error(
+                Err(refused(
                     asked,
                     StatusCode::BAD_REQUEST,
                     "BadRequest",
@@ -160,15 +163,8 @@ impl Graph {
         tenant: &str,
         listed: Listed,
         incident: Option<&str>,
-    ) -> Result<Answer, Answer> {
-        let bad = |refused: BadQuery| {
-            reply::error(
-                asked,
-                StatusCode::BAD_REQUEST,
-                refused.code,
-                &refused.message,
-            )
-        };
+    ) -> Result<Answer, Refused> {
+        let bad = |bad: BadQuery| refused(asked, StatusCode::BAD_REQUEST, bad.code, &bad.message);
         let mut query = ListQuery::parse(&asked.query, listed).map_err(bad)?;
         if self.rules().ignore_orderby || self.wire.happens(Named::IgnoreOrderBy) {
             query.order = crate::odata::Order::DEFAULT;
@@ -223,15 +219,14 @@ impl Graph {
         Some(page)
     }
 
-    fn one(&self, asked: &Asked, tenant: &str, listed: Listed, id: &str) -> Result<Answer, Answer> {
-        let bad = |refused: BadQuery| {
-            reply::error(
-                asked,
-                StatusCode::BAD_REQUEST,
-                refused.code,
-                &refused.message,
-            )
-        };
+    fn one(
+        &self,
+        asked: &Asked,
+        tenant: &str,
+        listed: Listed,
+        id: &str,
+    ) -> Result<Answer, Refused> {
+        let bad = |bad: BadQuery| refused(asked, StatusCode::BAD_REQUEST, bad.code, &bad.message);
         let query = ListQuery::parse(&asked.query, listed).map_err(bad)?;
         let found = self.world.read(tenant, |tenant| {
             let records = if listed == Listed::Alerts {
@@ -247,7 +242,7 @@ impl Graph {
             records.get(id).map(|record| (record.body.clone(), alerts))
         });
         let missing = || {
-            reply::error(
+            refused(
                 asked,
                 StatusCode::NOT_FOUND,
                 "NotFound",
@@ -304,8 +299,12 @@ impl Graph {
     }
 }
 
-fn not_expandable(asked: &Asked) -> Answer {
-    reply::error(
+fn refused(asked: &Asked, status: StatusCode, code: &str, message: &str) -> Refused {
+    Box::new(reply::error(asked, status, code, message))
+}
+
+fn not_expandable(asked: &Asked) -> Refused {
+    refused(
         asked,
         StatusCode::INTERNAL_SERVER_ERROR,
         "InternalServerError",
@@ -319,7 +318,7 @@ impl Api for Graph {
     }
 
     fn answer(&self, asked: &Asked) -> Answer {
-        let answer = self.admitted(asked).unwrap_or_else(|refused| refused);
+        let answer = self.admitted(asked).unwrap_or_else(|refused| *refused);
         if wants_unknown_members(&asked.headers) {
             answer
         } else {

@@ -60,7 +60,7 @@ impl Simulation {
     /// # Errors
     /// [`StartError`] when a port or the ledger cannot be had, or the settings make no sense.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        if !(settings.rate > 0.0) {
+        if settings.rate.is_nan() || settings.rate <= 0.0 {
             return Err(StartError::Rate(settings.rate));
         }
         let open = |path: &std::path::PathBuf| {

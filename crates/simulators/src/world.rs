@@ -145,6 +145,8 @@ struct State {
     numbered: u64,
     made: u64,
     ledger: Option<Ledger>,
+    /// Whether the ledger could not be written once; nothing is shown from then on.
+    broken: bool,
 }
 
 impl World {
@@ -160,7 +162,7 @@ impl World {
     /// Takes records in: those that are due can be read when this returns, the others from their time on.
     ///
     /// # Errors
-    /// When the ledger cannot be written; the records that were due are then not to be read.
+    /// When the ledger cannot be written; nothing at all can be read from then on.
     pub(crate) fn publish(&self, batch: impl IntoIterator<Item = Publication>) -> io::Result<()> {
         let mut state = self.lock();
         for publication in batch {
@@ -180,9 +182,13 @@ impl World {
     pub(crate) fn read<T>(&self, tenant: &str, look: impl FnOnce(&Tenant) -> T) -> Option<T> {
         let mut state = self.lock();
         if let Err(error) = state.promote() {
-            tracing::error!(%error, "the ledger cannot be written; nothing new is shown");
+            tracing::error!(%error, "the ledger cannot be written; nothing is shown any more");
         }
-        state.tenants.get(tenant).map(look)
+        if state.broken {
+            None
+        } else {
+            state.tenants.get(tenant).map(look)
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -191,7 +197,7 @@ impl World {
 }
 
 impl State {
-    /// Moves what is due into sight, after the ledger tells of it.
+    /// Moves what is due into sight. Nobody sees it before the ledger tells of it, since the state is locked until then.
     fn promote(&mut self) -> io::Result<()> {
         let now = Instant::now();
         if self
@@ -203,59 +209,44 @@ impl State {
         }
         let later = self.pending.split_off(&(now, u64::MAX));
         let due = std::mem::replace(&mut self.pending, later);
-        self.note(due.values(), now)?;
-        self.made += due.len() as u64;
-        for publication in due.into_values() {
-            self.tenants
-                .entry(publication.tenant)
-                .or_default()
-                .of(publication.kind)
-                .insert(publication.record, now);
-        }
-        Ok(())
+        let shown = due
+            .into_values()
+            .try_for_each(|publication| self.show(publication, now));
+        let told = shown.and_then(|()| self.ledger.as_mut().map_or(Ok(()), Ledger::flush));
+        self.broken |= told.is_err();
+        told
     }
 
-    fn note<'a>(
-        &mut self,
-        due: impl Iterator<Item = &'a Publication>,
-        now: Instant,
-    ) -> io::Result<()> {
-        let Self {
-            tenants,
-            ledger: Some(ledger),
-            ..
-        } = self
-        else {
-            return Ok(());
-        };
-        for Publication {
+    fn show(&mut self, publication: Publication, now: Instant) -> io::Result<()> {
+        let Publication {
             kind,
             tenant,
             record,
             ..
-        } in due
-        {
+        } = publication;
+        let records = self
+            .tenants
+            .entry(Arc::clone(&tenant))
+            .or_default()
+            .of(kind);
+        if let Some(ledger) = &mut self.ledger {
             let line = |version, superseded_after_ms| Line {
                 kind: kind.name(),
-                tenant,
+                tenant: &tenant,
                 id: &record.id,
                 version,
                 superseded_after_ms,
             };
-            let old = tenants
-                .entry(Arc::clone(tenant))
-                .or_default()
-                .of(*kind)
-                .by_id
-                .get(&record.id);
-            if let Some((old, since)) = old {
+            if let Some((old, since)) = records.by_id.get(&record.id) {
                 let lasted =
                     u64::try_from(now.duration_since(*since).as_millis()).unwrap_or(u64::MAX);
                 ledger.note(&line(&old.version, Some(lasted)))?;
             }
             ledger.note(&line(&record.version, None))?;
         }
-        ledger.flush()
+        records.insert(record, now);
+        self.made += 1;
+        Ok(())
     }
 }
 

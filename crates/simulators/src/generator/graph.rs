@@ -137,7 +137,8 @@ fn comments(facts: &Facts<'_>, scene: &Scene<'_>, json: &mut Json) {
     json.close(b']');
 }
 
-/// What the story calls for, and one of the 48 kinds in turn; every second alert has its device as well.
+/// The device, or what the story calls for, or one of the 48 kinds in turn, or both of the last two. Each story meets each of
+/// these ways, since the ways change only when all eight stories have been told.
 fn evidence(
     facts: &Facts<'_>,
     scene: &Scene<'_>,
@@ -146,16 +147,17 @@ fn evidence(
     rng: &mut StdRng,
     json: &mut Json,
 ) {
+    let told = facts.number / 3;
+    let (way, in_turn) = (told / 8 % 4, (told / 16 * 8 + told % 8) as usize);
     json.key("evidence").open(b'[');
-    if facts.number.is_multiple_of(2) {
+    if way == 0 {
         shapes.write(shapes.place("deviceEvidence"), scene, rng, json);
-    } else {
-        for kind in story.evidence {
-            shapes.write(shapes.place(kind), scene, rng, json);
-        }
     }
-    if facts.number % 4 < 2 {
-        shapes.write((facts.number / 3) as usize, scene, rng, json);
+    if way >= 2 {
+        shapes.write(shapes.place(story.evidence), scene, rng, json);
+    }
+    if way % 2 == 1 {
+        shapes.write(in_turn, scene, rng, json);
     }
     json.close(b']');
 }

@@ -13,8 +13,8 @@ pub(super) struct Story {
     pub(super) service: &'static str,
     pub(super) source: &'static str,
     pub(super) product: &'static str,
-    /// The kinds of evidence that such an alert always has.
-    pub(super) evidence: &'static [&'static str],
+    /// The kind of evidence that tells the most of it.
+    pub(super) evidence: &'static str,
 }
 
 /// The repertoire. One record in as many is of each kind.
@@ -29,7 +29,7 @@ pub(super) const STORIES: [Story; 8] = [
         service: "microsoftDefenderForEndpoint",
         source: "microsoftDefenderForEndpoint",
         product: "Microsoft Defender for Endpoint",
-        evidence: &["processEvidence"],
+        evidence: "processEvidence",
     },
     Story {
         title: "'Samplex' malware was prevented",
@@ -41,7 +41,7 @@ pub(super) const STORIES: [Story; 8] = [
         service: "microsoftDefenderForEndpoint",
         source: "antivirus",
         product: "Microsoft Defender for Endpoint",
-        evidence: &["fileEvidence"],
+        evidence: "fileEvidence",
     },
     Story {
         title: "Phishing message was delivered and then removed",
@@ -53,7 +53,7 @@ pub(super) const STORIES: [Story; 8] = [
         service: "microsoftDefenderForOffice365",
         source: "microsoftDefenderForOffice365",
         product: "Microsoft Defender for Office 365",
-        evidence: &["analyzedMessageEvidence"],
+        evidence: "analyzedMessageEvidence",
     },
     Story {
         title: "Sign-in from a place never seen before",
@@ -65,7 +65,7 @@ pub(super) const STORIES: [Story; 8] = [
         service: "azureAdIdentityProtection",
         source: "azureAdIdentityProtection",
         product: "Microsoft Entra ID Protection",
-        evidence: &["userEvidence"],
+        evidence: "userEvidence",
     },
     Story {
         title: "Directory was enumerated",
@@ -77,7 +77,7 @@ pub(super) const STORIES: [Story; 8] = [
         service: "microsoftDefenderForIdentity",
         source: "microsoftDefenderForIdentity",
         product: "Microsoft Defender for Identity",
-        evidence: &["userEvidence"],
+        evidence: "userEvidence",
     },
     Story {
         title: "Many files were downloaded | unusual = yes",
@@ -89,7 +89,7 @@ pub(super) const STORIES: [Story; 8] = [
         service: "microsoftDefenderForCloudApps",
         source: "cloudAppSecurity",
         product: "Microsoft Defender for Cloud Apps",
-        evidence: &["ipEvidence"],
+        evidence: "ipEvidence",
     },
     Story {
         title: "Container began with rights over its node",
@@ -101,7 +101,7 @@ pub(super) const STORIES: [Story; 8] = [
         service: "microsoftDefenderForCloud",
         source: "microsoftDefenderForContainers",
         product: "Microsoft Defender for Cloud",
-        evidence: &["ipEvidence"],
+        evidence: "ipEvidence",
     },
     Story {
         title: "Scheduled rule matched",
@@ -113,6 +113,6 @@ pub(super) const STORIES: [Story; 8] = [
         service: "microsoftSentinel",
         source: "scheduledAlerts",
         product: "Microsoft Sentinel",
-        evidence: &["urlEvidence"],
+        evidence: "urlEvidence",
     },
 ];
