@@ -38,6 +38,7 @@ class Check:
     def run(self):
         self.promise("samples to OCSF", self.samples_to_ocsf)
         self.promise("scrambled samples", self.scrambled_samples)
+        self.promise("pages and arrays", self.pages_and_arrays)
         self.promise("generated to OCSF", self.generated_to_ocsf)
         self.promise("samples and generated to CEF", self.all_to_cef)
         self.promise("attacks on CEF", self.attacks_on_cef)
@@ -82,6 +83,17 @@ class Check:
             if lost:
                 raise Failed(f"{name} lost {lost[:SHOWN]}")
         return f"{len(events)} records keep every value"
+
+    def pages_and_arrays(self):
+        """Records come out alike, however they are wrapped."""
+        sources = [record for _, record in self.samples]
+        plain = program.normalize(self.tapline, as_lines(sources), "ocsf")
+        for wrapped in ({"value": sources}, {"records": sources}, sources):
+            for indent in (None, 1):
+                text = json.dumps(wrapped, ensure_ascii=False, indent=indent).encode()
+                if program.normalize_text(self.tapline, text, "ocsf") != plain:
+                    raise Failed(f"{text[:40]!r}.. comes out otherwise than line by line")
+        return f"{len(plain)} records come out alike in 6 forms"
 
     def generated_to_ocsf(self):
         """Whatever comes, the output is valid, and a good record has every field in its place."""

@@ -98,7 +98,7 @@ class Generator:
         alert["id"] = f"da{number:08d}-0000-0000-0000-{self.random.randrange(10**12):012d}_1"
         alert["evidence"] = self.evidence_of(number)
         if not self.mutation_rate:
-            alert["categories"] = [alert["category"]]
+            alert["categories"] = [alert["category"]] if alert["category"] else []
             alert["mitreTechniques"] = self.random.sample(KNOWN_TEXTS["mitreTechniques"], 2)
         # Recognizing a record is not what is tested here: one of these always stands.
         alert.setdefault("serviceSource", None)

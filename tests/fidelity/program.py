@@ -12,16 +12,22 @@ class Failed(Exception):
 
 def normalize(tapline, lines, target):
     """Output lines of `tapline normalize --to TARGET` over NDJSON lines; one per input line."""
+    output = normalize_text(tapline, b"\n".join(lines) + b"\n", target)
+    if len(output) != len(lines):
+        raise Failed(f"{target}: {len(lines)} events in, {len(output)} lines out")
+    return output
+
+
+def normalize_text(tapline, text, target):
+    """Output lines of `tapline normalize --to TARGET` over anything that it reads."""
     command = [str(tapline), "normalize", "--to", target]
-    done = subprocess.run(command, input=b"\n".join(lines) + b"\n", capture_output=True)
+    done = subprocess.run(command, input=text, capture_output=True)
     if done.returncode != 0 or done.stderr.strip():
         told = done.stderr.decode("utf-8", "replace")[:2000]
         raise Failed(f"{' '.join(command)} ended with {done.returncode} and said: {told}")
     output = done.stdout.split(b"\n")
     if output.pop() != b"":
         raise Failed(f"{target}: the last line has no end")
-    if len(output) != len(lines):
-        raise Failed(f"{target}: {len(lines)} events in, {len(output)} lines out")
     return output
 
 
