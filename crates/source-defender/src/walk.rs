@@ -329,7 +329,8 @@ impl Walk {
             return Some(Oddity::OrderIgnored);
         }
         let all_at_once = first == last && answer.rows > 1;
-        if last > window.from && all_at_once && self.link.is_none() && skip == 0 {
+        if last > window.from && all_at_once {
+            self.link = None;
             // Equal times are sorted either way: look whether anything older was left out.
             self.push(Part::Ascending {
                 window: Window {

@@ -1,0 +1,10 @@
+//! The source against simulated Microsoft services on loopback.
+
+mod contract;
+mod faults;
+mod incidents;
+mod input;
+mod legacy;
+mod paging;
+mod rig;
+mod state;
