@@ -197,6 +197,8 @@ async fn tls_is_served_with_the_configured_certificate() {
     );
     std::fs::write(&cert, made.cert.pem()).expect("written");
     std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&key, private).expect("permissions");
     let config = AdminConfig {
         tls: Some(AdminTls {
             cert: cert.clone(),

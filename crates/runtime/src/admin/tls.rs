@@ -11,6 +11,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tapline_core::{SecretError, SecretSource};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -31,6 +32,9 @@ pub enum TlsError {
         #[source]
         source: pem::Error,
     },
+    /// The key file cannot be read, or others can read it.
+    #[error("reading the key")]
+    Key(#[source] SecretError),
     /// The certificate file holds none.
     #[error("{} holds no certificate", .0.display())]
     NoCertificate(PathBuf),
@@ -41,7 +45,7 @@ pub enum TlsError {
 
 /// Reads certificate and key.
 pub(super) fn acceptor(settings: &AdminTls, dir: &Path) -> Result<TlsAcceptor, TlsError> {
-    let (cert, key) = (dir.join(&settings.cert), dir.join(&settings.key));
+    let cert = dir.join(&settings.cert);
     let certificates = CertificateDer::pem_file_iter(&cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|source| TlsError::File {
@@ -51,8 +55,14 @@ pub(super) fn acceptor(settings: &AdminTls, dir: &Path) -> Result<TlsAcceptor, T
     if certificates.is_empty() {
         return Err(TlsError::NoCertificate(cert));
     }
-    let key = PrivateKeyDer::from_pem_file(&key)
-        .map_err(|source| TlsError::File { path: key, source })?;
+    let pem = SecretSource::File(settings.key.clone()).resolve(dir);
+    let pem = pem.map_err(TlsError::Key)?;
+    let key = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()).map_err(|source| {
+        TlsError::File {
+            path: dir.join(&settings.key),
+            source,
+        }
+    })?;
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Refused)?

@@ -45,14 +45,21 @@ impl Mistake {
 
     /// One line as compilers write it: `pipeline.yaml:12:5: path: message`.
     pub fn line(&self, file: &str) -> String {
-        let mut line = file.to_owned();
-        if let Some(Position { line: row, column }) = self.position {
-            line.push_str(&format!(":{row}:{column}"));
+        let gap = if self.position.is_some() { ":" } else { ": " };
+        format!("{file}{gap}{self}")
+    }
+}
+
+/// As [`Mistake::line`] without the file: `12:5: path: message`.
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Position { line, column }) = self.position {
+            write!(f, "{line}:{column}: ")?;
         }
         if !self.path.is_empty() {
-            line.push_str(&format!(": {}", self.path));
+            write!(f, "{}: ", self.path)?;
         }
-        format!("{line}: {}", self.message.replace(['\n', '\r'], " "))
+        f.write_str(&self.message.replace(['\n', '\r'], " "))
     }
 }
 

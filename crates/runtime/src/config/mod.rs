@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tapline_core::NetworkSettings;
-use tapline_core::metrics::Metrics;
 
 pub(crate) use attempts::Findings;
 pub(crate) use components::{AnyFactory, ConfigBlock};
@@ -31,7 +30,6 @@ pub use mistake::{Mistake, Mistakes, Position};
 
 use crate::admin::AdminConfig;
 use crate::registry::Registry;
-use crate::run::Setup;
 use crate::telemetry::TelemetrySettings;
 use crate::topology::Topology;
 use file::FileSettings;
@@ -60,20 +58,6 @@ pub struct Pipeline {
     pub topology: Topology,
     /// What is allowed but unwise, such as a secret in the file itself; to be logged.
     pub warnings: Vec<Mistake>,
-}
-
-impl Pipeline {
-    /// What the runtime needs to run it.
-    pub fn setup(self, metrics: Metrics) -> Setup {
-        let mut setup = Setup::new(self.name, self.data_dir, self.topology, metrics);
-        setup.config_dir = self.config_dir;
-        setup.network = self.network;
-        setup.shutdown = self.shutdown;
-        if let Some(bytes) = self.memory_budget_bytes {
-            setup.budget_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        }
-        setup
-    }
 }
 
 /// Larger files are no pipeline files.
