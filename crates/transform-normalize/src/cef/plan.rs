@@ -1,6 +1,9 @@
 //! A mapping to CEF, compiled: what stands in the header, and which key takes which value.
 
-use crate::engine::{Expr, Path, Predicate, Selection, Shape};
+use tapline_core::Metadata;
+
+use crate::engine::{Expr, Path, Predicate, Run, Scratch, Selection, Shape};
+use crate::json::Tape;
 
 use super::output_key::OutputKey;
 
@@ -46,4 +49,11 @@ pub(super) enum From {
     List(Vec<Expr>),
     /// How many elements a list has.
     Count(Path),
+}
+
+impl CefPlan {
+    /// Binds a record that was read to this plan.
+    pub(crate) fn run<'a>(&'a self, body: &'a str, meta: &'a Metadata, tape: &'a mut Tape, scratch: &'a mut Scratch) -> Run<'a> {
+        Run::new(body, meta, tape, &self.shapes, &self.selections, scratch)
+    }
 }

@@ -95,7 +95,66 @@ fn hostile() -> impl Strategy<Value = String> {
     prop::collection::vec(pieces, 0..12).prop_map(|pieces| pieces.concat())
 }
 
+/// Any JSON, with the texts that a mapping looks at among the others.
+fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        any::<u64>().prop_map(Into::into),
+        any::<f64>().prop_map(Into::into),
+        hostile().prop_map(Into::into),
+        prop::sample::select(vec!["new", "2026-01-02T03:04:05Z", "::1", "192.0.2.1", "T1059", "1e400"]).prop_map(Into::into),
+        prop::sample::select(vec!["file", "process", "ip", "device", "user", "url", "networkConnection"])
+            .prop_map(|kind| serde_json::json!({"@odata.type": format!("#microsoft.graph.security.{kind}Evidence")})),
+    ];
+    leaf.prop_recursive(3, 24, 6, |inner| {
+        let name = prop::sample::select(vec![
+            "@odata.type",
+            "roles",
+            "ipAddress",
+            "fileDetails",
+            "fileSize",
+            "fileName",
+            "userAccount",
+            "accountName",
+            "processId",
+            "imageFile",
+            "lastIpAddress",
+            "ipInterfaces",
+            "url",
+            "x",
+        ]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+            prop::collection::btree_map(name, inner, 0..6).prop_map(|members| {
+                members
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .collect::<serde_json::Map<_, _>>()
+                    .into()
+            }),
+        ]
+    })
+}
+
 proptest! {
+    #[test]
+    fn a_record_of_any_shape_becomes_one_line_within_the_limit(values in prop::collection::vec(any_json(), 12)) {
+        let names = [
+            "id", "title", "severity", "status", "createdDateTime", "evidence", "mitreTechniques", "description", "incidentId",
+            "detectorId", "alertWebUrl", "displayName",
+        ];
+        let record: serde_json::Map<_, _> = names.map(str::to_owned).into_iter().zip(values).collect();
+        let record = serde_json::Value::from(record).to_string();
+        for kind in ["graph.alert", "graph.incident", "hunting.unknown"] {
+            let (line, _) = write(&MAPPINGS, kind, &record).expect("fits");
+            prop_assert!(line.len() <= CefOptions::default().max_bytes);
+            prop_assert!(!line.contains(|c: char| c.is_ascii_control()), "{line:?}");
+            prop_assert_eq!(read(&line).0.len(), 7);
+        }
+    }
+
     #[test]
     fn a_reader_gets_every_field_back(texts in prop::array::uniform8(hostile()), title in hostile()) {
         let mut record = serde_json::Map::new();
