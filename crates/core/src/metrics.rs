@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Counter, CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec,
-    IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+    CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::ComponentName;
 
-pub use prometheus;
+pub use prometheus::{Counter, Gauge, Histogram, IntCounter};
 
 /// What a metric is, for Prometheus.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
