@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tapline_core::metrics::prometheus::Gauge;
+use tapline_core::metrics::Gauge;
 use tokio::sync::Notify;
 
 /// The budget of the process. Cheap to clone.

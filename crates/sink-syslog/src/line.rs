@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tapline_core::metrics::prometheus::IntCounter;
+use tapline_core::metrics::IntCounter;
 use tapline_core::metrics::{self, ComponentMetrics};
 use tracing::{info, warn};
 

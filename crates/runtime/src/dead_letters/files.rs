@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use tapline_core::metrics::prometheus::Gauge;
+use tapline_core::metrics::Gauge;
 
 use super::{Letter, letter};
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use tapline_core::metrics::prometheus::IntCounter;
+use tapline_core::metrics::IntCounter;
 use tapline_core::metrics::{DISCARDED_EVENTS, ERRORS, RECEIVED_EVENTS, SENT_EVENTS};
 use tapline_core::{BuildContext, BuildError, ComponentName, Event, Output, Transform};
 use tokio::sync::mpsc;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tapline_core::metrics::prometheus::IntCounter;
+use tapline_core::metrics::IntCounter;
 use tapline_core::metrics::{CHECKPOINT_COMMITS, ComponentMetrics, REWINDS};
 use tapline_core::{Checkpoint, Control, Cursor, StreamIdentity};
 use tokio::sync::mpsc;

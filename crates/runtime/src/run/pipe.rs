@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tapline_core::metrics::prometheus::{Counter, Gauge, IntCounter};
+use tapline_core::metrics::{Counter, Gauge, IntCounter};
 use tapline_core::metrics::{
     ComponentMetrics, DISCARDED_EVENTS, IN_FLIGHT_EVENTS, RECEIVED_EVENTS, SEND_WAIT_SECONDS,
     SENT_EVENTS,

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, poll};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use tapline_core::metrics::prometheus::{Gauge, Histogram, IntCounter};
+use tapline_core::metrics::{Gauge, Histogram, IntCounter};
 use tapline_core::metrics::{
     ComponentMetrics, DISCARDED_EVENTS, ERRORS, IN_FLIGHT_EVENTS, Metric, RECEIVED_EVENTS,
     SENT_EVENTS, SINK_DELIVERY_SECONDS, SINK_RETRIES,
