@@ -26,5 +26,4 @@ mod tests;
 pub(crate) use line::{Losses, TooLong};
 pub(crate) use mappings::CefMappings;
 pub(crate) use options::{CefOptions, is_key};
-pub(crate) use plan::CefPlan;
 pub(crate) use write::CefWriter;

@@ -53,7 +53,13 @@ pub(super) enum From {
 
 impl CefPlan {
     /// Binds a record that was read to this plan.
-    pub(crate) fn run<'a>(&'a self, body: &'a str, meta: &'a Metadata, tape: &'a mut Tape, scratch: &'a mut Scratch) -> Run<'a> {
+    pub(crate) fn run<'a>(
+        &'a self,
+        body: &'a str,
+        meta: &'a Metadata,
+        tape: &'a mut Tape,
+        scratch: &'a mut Scratch,
+    ) -> Run<'a> {
         Run::new(body, meta, tape, &self.shapes, &self.selections, scratch)
     }
 }

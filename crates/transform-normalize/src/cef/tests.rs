@@ -3,7 +3,7 @@
 use tapline_core::{Kind, Metadata};
 
 use super::{CefMappings, CefOptions, CefWriter, Losses, TooLong};
-use crate::engine::{Run, Scratch};
+use crate::engine::Scratch;
 use crate::json::Tape;
 use crate::mapping::Files;
 
@@ -23,14 +23,7 @@ pub(super) fn write(
     let meta = Metadata::new(Kind::new(kind), "unknown", "id", "1");
     let (mut tape, mut scratch) = (Tape::default(), Scratch::default());
     tape.read(record).expect("test records are JSON");
-    let mut run = Run::new(
-        record,
-        &meta,
-        &mut tape,
-        &plan.shapes,
-        &plan.selections,
-        &mut scratch,
-    );
+    let mut run = plan.run(record, &meta, &mut tape, &mut scratch);
     let (line, losses) = CefWriter::default().write(plan, &mut run)?;
     Ok((String::from_utf8(line.to_vec()).expect("text"), losses))
 }
