@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tapline_core::metrics::{self, ComponentMetrics, prometheus};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::error::REASONS;
 use crate::walk::Oddity;
@@ -52,6 +52,8 @@ struct State {
     /// The lag, and when it was that.
     lag: (Duration, Instant),
     failing: Option<&'static str>,
+    /// What was told at warn already.
+    told: Vec<&'static str>,
 }
 
 impl Health {
@@ -76,6 +78,7 @@ impl Health {
             state: Mutex::new(State {
                 lag: (lag, Instant::now()),
                 failing: None,
+                told: Vec::new(),
             }),
         };
         health.tick();
@@ -132,10 +135,20 @@ impl Health {
         }
     }
 
-    /// Counts and tells of something that does not stop the reading.
+    /// Counts something that does not stop the reading, and tells of it the first time.
     pub(crate) fn notice(&self, reason: &'static str, what: &str) {
         self.count(reason);
-        warn!(stream = self.stream, reason, what);
+        let told = {
+            let told = &mut self.state().told;
+            let before = told.contains(&reason);
+            told.extend((!before).then_some(reason));
+            before
+        };
+        if told {
+            debug!(stream = self.stream, reason, what);
+        } else {
+            warn!(stream = self.stream, reason, what);
+        }
     }
 
     /// Counts an error without a log line.
@@ -173,7 +186,7 @@ impl Health {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change is a single assignment, so a panic elsewhere leaves it whole.
+        // Nothing in here panics halfway through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

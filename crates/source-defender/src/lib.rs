@@ -30,6 +30,7 @@ mod page;
 mod query;
 mod reading;
 mod record;
+mod recover;
 mod seen;
 mod sift;
 mod source;

@@ -9,18 +9,17 @@ use reqwest::Url;
 use tapline_core::{Batch, Checkpoint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use tracing::{debug, error};
+use tracing::{debug, error, info_span};
 
 use crate::api::Api;
 use crate::clock::ServerClock;
 use crate::config::DefenderConfig;
-use crate::error::{Action, ReadError};
-use crate::health::{Health, Wait};
+use crate::error::ReadError;
+use crate::health::Health;
 use crate::limits::{
-    ANSWER_CAP, ANSWER_TARGET, EXPAND_REST, LAST_RESORT_CAP, LONGEST_SERVER_WAIT, QUIET_COMMIT,
-    REWIND_PAUSE, SHRINK_AFTER, SIEM_WINDOW,
+    ANSWER_CAP, ANSWER_TARGET, LAST_RESORT_CAP, QUIET_COMMIT, REWIND_PAUSE, SIEM_WINDOW,
 };
-use crate::pace::{Pace, a_little_more};
+use crate::pace::Pace;
 use crate::page::{self, Page, PageError};
 use crate::query::Query;
 use crate::sift::{Expanded, Sifted, Stamp};
@@ -55,7 +54,7 @@ impl Times {
 
 /// Why a window is read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Purpose {
+pub(crate) enum Purpose {
     /// The next records.
     Poll,
     /// What became visible later than the overlap.
@@ -64,8 +63,8 @@ enum Purpose {
 
 /// What is under way.
 #[derive(Debug)]
-struct Walking {
-    walk: Walk,
+pub(crate) struct Walking {
+    pub(crate) walk: Walk,
     newest: Ticks,
 }
 
@@ -85,16 +84,16 @@ pub(crate) struct Reading {
     pub(crate) answers: Arc<Semaphore>,
     pub(crate) wants_expansion: bool,
     clock: ServerClock,
-    pace: Pace,
+    pub(crate) pace: Pace,
     poll: Option<Walking>,
     reread: Option<Walking>,
     next_poll: Instant,
     next_reread: Option<Instant>,
     next_quiet_commit: Instant,
-    expand_from: Instant,
-    top: usize,
+    pub(crate) expand_from: Instant,
+    pub(crate) top: usize,
     widest: usize,
-    last_resort: bool,
+    pub(crate) last_resort: bool,
     corrects_start: bool,
 }
 
@@ -272,18 +271,23 @@ impl Reading {
         }
     }
 
-    fn health(&self) -> &Health {
+    /// Asks once, outside of a walk.
+    pub(crate) async fn get(&mut self, url: &Url, cap: usize) -> Result<Bytes, ReadError> {
+        self.api.get(url, cap, &mut self.clock).await
+    }
+
+    pub(crate) fn health(&self) -> &Health {
         &self.api.health
     }
 
-    fn walking(&mut self, purpose: Purpose) -> &mut Option<Walking> {
+    pub(crate) fn walking(&mut self, purpose: Purpose) -> &mut Option<Walking> {
         match purpose {
             Purpose::Poll => &mut self.poll,
             Purpose::Reread => &mut self.reread,
         }
     }
 
-    fn expands(&self) -> bool {
+    pub(crate) fn expands(&self) -> bool {
         self.wants_expansion && Instant::now() >= self.expand_from
     }
 
@@ -456,126 +460,10 @@ impl Reading {
         }
         self.next_quiet_commit = Instant::now() + QUIET_COMMIT;
         let mut batch = Batch::new(self.tables.position.encode(), sifted.events);
+        batch.span = info_span!("page", tenant = %self.stamp.tenant, kind = %self.stamp.kind);
         batch.rejected = sifted.rejected;
         batch.puts = sifted.puts;
         batch.deletes = deletes;
         Some(batch)
-    }
-
-    /// Counts a failure, waits as long as it takes, and sees to it that the next request fares
-    /// better.
-    async fn recover(&mut self, purpose: Purpose, error: &ReadError) {
-        let legacy = matches!(self.query.style(), Style::Whole(_));
-        self.pace.failed();
-        self.health().failed(error.reason(legacy), error);
-        let wait = match error.action(legacy) {
-            _ if self.asks_differently(purpose, error) => None,
-            Action::WaitFor(wait) => Some((Wait::Throttled, wait.min(LONGEST_SERVER_WAIT))),
-            Action::BackOffLong => Some((Wait::BackOff, self.pace.denied())),
-            Action::BackOff | Action::AskLess => Some((Wait::BackOff, self.pace.backoff())),
-        };
-        if let Some((reason, wait)) = wait {
-            self.pause(reason, wait).await;
-        }
-    }
-
-    /// Asks once, outside of a walk.
-    pub(crate) async fn get(&mut self, url: &Url, cap: usize) -> Result<Bytes, ReadError> {
-        self.api.get(url, cap, &mut self.clock).await
-    }
-
-    pub(crate) fn backoff_after(&self, failures: u32) -> Duration {
-        Pace::after(failures).backoff()
-    }
-
-    pub(crate) async fn pause(&self, reason: Wait, wait: Duration) {
-        let started = Instant::now();
-        tokio::time::sleep(a_little_more(wait)).await;
-        self.health().waited(reason, started.elapsed());
-    }
-
-    /// Whether something else is asked next, which needs no wait.
-    fn asks_differently(&mut self, purpose: Purpose, error: &ReadError) -> bool {
-        let failures = self.pace.failures();
-        let (expands, paged) = (
-            self.expands(),
-            matches!(self.query.style(), Style::Paged(_)),
-        );
-        let persistent = error.is_server_failure() && failures >= 2 || failures >= SHRINK_AFTER;
-        let refused = matches!(error, ReadError::BadRequest { .. });
-        let too_large = matches!(error, ReadError::TooLarge(_));
-        let (top, last_resort) = (self.top, self.last_resort);
-        let Some(walking) = self.walking(purpose) else {
-            return false;
-        };
-        let walk = &mut walking.walk;
-        let linked = walk.ask().is_some_and(|ask| ask.link.is_some());
-        let gone = matches!(error, ReadError::NotFound { .. });
-        if linked && (refused || gone || too_large || persistent) {
-            walk.link_failed();
-            self.health().count("broken_link");
-            return true;
-        }
-        if too_large {
-            return self.asks_for_less(purpose, paged, top, last_resort);
-        }
-        if refused && walk.is_special() {
-            let oddity = walk.refused();
-            oddity
-                .into_iter()
-                .for_each(|oddity| self.health().odd(oddity));
-            return true;
-        }
-        if expands && (refused || error.is_server_failure() && persistent) {
-            self.expand_from = Instant::now() + EXPAND_REST;
-            self.health().count("expand_failed");
-            return true;
-        }
-        let transient = matches!(error, ReadError::Server { .. } | ReadError::Truncated(_));
-        if refused || transient && failures.is_multiple_of(SHRINK_AFTER) {
-            self.top = (top / 2).max(1);
-            self.shrink_if_refused_at_length(purpose, refused);
-        }
-        false
-    }
-
-    fn shrink_if_refused_at_length(&mut self, purpose: Purpose, refused: bool) {
-        let at_length = refused && self.pace.failures() >= SHRINK_AFTER;
-        if let Some(walking) = self.walking(purpose).as_mut().filter(|_| at_length) {
-            walking.walk.shrink();
-        }
-    }
-
-    /// Smaller pages, then smaller windows, then a higher cap, then past the record.
-    fn asks_for_less(
-        &mut self,
-        purpose: Purpose,
-        paged: bool,
-        top: usize,
-        last_resort: bool,
-    ) -> bool {
-        const STEP: usize = 8;
-        if paged && top > 1 {
-            self.top = (top / STEP).max(1);
-            return true;
-        }
-        let Some(walking) = self.walking(purpose) else {
-            return false;
-        };
-        if !paged && walking.walk.shrink() {
-            return true;
-        }
-        if !last_resort {
-            self.last_resort = true;
-            return true;
-        }
-        if paged {
-            walking.walk.step_over();
-            self.health().notice(
-                "too_large",
-                "one record is larger than anything that can be held; it is left out",
-            );
-        }
-        paged
     }
 }

@@ -27,6 +27,24 @@ async fn an_alert_of_two_megabytes_arrives_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn a_record_larger_than_an_answer_may_be_goes_to_the_dead_letters() {
+    let rig = Rig::scripted().await;
+    let time = ago(4000);
+    let mut huge = alert("huge", &time);
+    huge["description"] = json!("x".repeat(17 << 20));
+    let body = huge.to_string();
+    rig.graph().put_alert(Row::raw("huge", time, body.clone()));
+    let older = (0..5).map(|row| ago(5000 + row));
+    let ids = put_alerts(&rig.graph(), "a", older.chain([ago(3000)]));
+    let running = rig.run("graph_alerts", json!({"poll_interval_secs": 60}));
+    rig.expect_once(&ids).await;
+    running.stop().await;
+    let rejected = rig.host.rejected();
+    assert_eq!((rejected.len(), rejected[0].reason), (1, "too_large"));
+    assert!(rejected[0].event.body() == body.as_bytes());
+}
+
+#[tokio::test]
 async fn records_of_wrong_types_go_to_the_dead_letters_once() {
     let rig = Rig::scripted().await;
     let time = ago(4000);

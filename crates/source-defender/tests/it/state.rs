@@ -14,18 +14,39 @@ use crate::rig::{Rig, ago, alert, put_alerts};
 async fn the_starting_point_is_durable_before_the_first_read() {
     let rig = Rig::scripted().await;
     let ids = put_alerts(&rig.graph(), "a", [ago(5000)]);
-    rig.host.set_settling(Settling::Held);
+    rig.host.set_settling(Settling::Stuck);
     let running = rig.run("graph_alerts", json!({"initial_lookback_secs": 3600}));
-    rig.host
-        .wait_for("a first batch", |host| !host.recorded().is_empty())
-        .await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(rig.graph().requests().is_empty(), "nothing is read before");
-    let first = rig.host.recorded().remove(0);
-    assert!(first.events.is_empty() && !first.after.is_empty());
     rig.host.set_settling(Settling::AtOnce);
     rig.expect_once(&ids).await;
     running.stop().await;
+    let first = rig.host.recorded().remove(0);
+    assert!(first.events.is_empty() && !first.after.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_crash_left_unsettled_is_read_again_and_nothing_else() {
+    let rig = Rig::scripted().await;
+    let ids = put_alerts(&rig.graph(), "a", (0..30).map(|row| ago(3000 + row * 1000)));
+    let running = rig.run("graph_alerts", json!({}));
+    rig.expect_once(&ids).await;
+    rig.host.set_settling(Settling::Held);
+    put_alerts(&rig.graph(), "b", (0..3).map(|row| ago(1500 + row)));
+    rig.host.wait_for_events(33).await;
+    running.kill().await;
+    rig.host.set_settling(Settling::AtOnce);
+    let running = rig.run("graph_alerts", json!({}));
+    rig.host.wait_for_events(36).await;
+    running.stop().await;
+    // A polite stop in between repeats nothing.
+    let running = rig.run("graph_alerts", json!({}));
+    let polls = || rig.metric(&["source_polls_total", "ok"]);
+    let before = polls();
+    rig.host.wait_for("a poll", |_| polls() > before).await;
+    running.stop().await;
+    assert_eq!(rig.host.settled().len(), 33);
+    assert_eq!(rig.ids().len(), 36);
 }
 
 #[tokio::test]
