@@ -9,7 +9,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 /// Objects nest no deeper than this inside one piece of evidence.
-const DEPTH: u32 = 2;
+const DEPTH: u32 = 1;
 
 /// A shape ready for writing.
 #[derive(Debug)]
@@ -99,12 +99,12 @@ impl Shapes {
         match property.collection {
             true => {
                 json.open(b'[');
-                if !too_deep && rng.random_bool(0.7) {
+                if !too_deep && rng.random_bool(0.6) {
                     self.value(property, scene, rng, json, depth);
                 }
                 json.close(b']');
             }
-            false if property.nullable && (too_deep || rng.random_bool(0.12)) => {
+            false if property.nullable && (too_deep || rng.random_bool(0.25)) => {
                 json.null();
             }
             false => self.value(property, scene, rng, json, depth),

@@ -68,7 +68,7 @@ pub(super) fn write_alert(
         .key("description")
         .text(story.description);
     json.key("recommendedActions")
-        .text("1. Look at the evidence.\n2. Ask the user.\n3. Isolate the device if in doubt.");
+        .text("1. Look at the evidence.\n2. Ask the user.");
     json.key("category")
         .text(story.category)
         .key("categories")
@@ -125,7 +125,7 @@ fn resolved(facts: &Facts<'_>, json: &mut Json) {
 
 fn comments(facts: &Facts<'_>, scene: &Scene<'_>, json: &mut Json) {
     json.key("comments").open(b'[');
-    for n in 1..=facts.revision.min(5) {
+    for n in 1..=facts.revision.min(3) {
         json.open(b'{')
             .key("comment")
             .text(&format!("looked at it, round {n}"));

@@ -70,7 +70,11 @@ async fn generated_records_fit_the_published_types() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn alerts_have_about_two_kilobytes_and_belong_to_incidents_that_exist() {
-    let simulation = made(updating(3_000)).await;
+    let simulation = made(Settings {
+        faults: Faults::none(),
+        ..updating(3_000)
+    })
+    .await;
     let client = Client::of_graph(&simulation).await;
     let incidents: HashSet<String> = rows(&client, "incidents")
         .await

@@ -1,5 +1,7 @@
 //! What the simulators promise, asked over HTTP as any client would.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 mod client;
 mod generated;
 mod graph;

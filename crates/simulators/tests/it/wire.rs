@@ -1,7 +1,7 @@
 use crate::client::Client;
 use serde_json::json;
 use std::time::{Duration, Instant};
-use tapline_simulators::{Fault, Simulation};
+use tapline_simulators::{Fault, Faults, Settings, Simulation};
 
 async fn client() -> (Simulation, Client) {
     let simulation = Simulation::scripted().await.unwrap();
@@ -103,4 +103,53 @@ async fn nothing_answers_after_a_stop() {
             .await
             .is_err()
     );
+}
+
+async fn made(faults: &str) -> (Simulation, Client) {
+    let settings = Settings {
+        rate: 1e9,
+        events: Some(2_000),
+        faults: Faults::parse(faults).unwrap(),
+        ..Settings::default()
+    };
+    let simulation = Simulation::start(settings).await.unwrap();
+    let client = Client::of_graph(&simulation).await;
+    while simulation.made() < 1_500 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    (simulation, client)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_mild_faults_pages_are_clamped_and_lead_nowhere() {
+    let (_simulation, client) = made("mild").await;
+    let got = client.graph("alerts_v2?$top=500").await;
+    assert_eq!(got.column("id").len(), 50);
+    assert!(got.json().get("@odata.nextLink").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_harsh_faults_the_order_is_ignored_and_the_first_incident_never_expands() {
+    let (_simulation, client) = made("harsh").await;
+    let times = client
+        .graph("alerts_v2?$orderby=lastUpdateDateTime%20asc")
+        .await
+        .column("lastUpdateDateTime");
+    assert!(times.first() > times.last());
+    assert_eq!(
+        client.graph("incidents/40001?$expand=alerts").await.status,
+        500
+    );
+    assert_eq!(client.graph("incidents/40001").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_151st_request_within_a_minute_must_wait() {
+    let (_simulation, client) = made("rate_limit=1").await;
+    for _ in 0..150 {
+        assert_eq!(client.graph("alerts_v2?$top=1").await.status, 200);
+    }
+    let got = client.graph("alerts_v2?$top=1").await;
+    assert_eq!(got.status, 429);
+    assert!((1.0..61.0).contains(&got.header("retry-after").parse::<f64>().unwrap()));
 }
