@@ -23,7 +23,13 @@ impl Run<'_> {
             Expr::Cut { from, at, keep } => self.part(from, |text| cut(text, at, *keep)),
             Expr::Strip { from, prefix } => self.part(from, |text| Some(strip(text, prefix))),
             Expr::Lower(from) => self.lower(from),
-            Expr::Piece { from, on, index } => self.part(from, |text| pieces(text, on).nth(*index)),
+            Expr::Piece { from, on, index } => {
+                // Only one piece is taken: the list as a whole does not count as used.
+                let mark = self.here();
+                let got = self.part(from, |text| pieces(text, on).nth(*index));
+                self.back_to(mark);
+                got
+            }
             Expr::LastPart(from) => self.part(from, |path| Some(last_part(path))),
             Expr::FullPath { folder, name } => self.full_path(folder, name),
             Expr::Folder { folder, name } => self.folder(folder, name),
@@ -33,6 +39,7 @@ impl Run<'_> {
                 scope,
                 of,
             } => self.end(*list, *last, *scope, of),
+            Expr::Other(of) => self.get_text(of).map_or(Got::Nothing, Got::Other),
             Expr::Meta(field) => self.meta_field(*field),
         }
     }

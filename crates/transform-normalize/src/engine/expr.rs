@@ -54,6 +54,8 @@ pub(crate) enum Expr {
         scope: super::ScopeId,
         of: Box<Expr>,
     },
+    /// Id 99, with a text of the source.
+    Other(Box<Expr>),
     /// What is known of the event without its body.
     Meta(MetaField),
 }

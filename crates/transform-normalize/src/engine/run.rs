@@ -181,6 +181,23 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A piece of a text list, counted from 0; `on` holds the separators.
+    pub(crate) fn piece(&self, list: Text, on: &str, index: usize) -> Option<Text> {
+        let whole = self.str(list);
+        let piece = super::evaluate::pieces(whole, on).nth(index)?;
+        let start = list.start + (piece.as_ptr().addr() - whole.as_ptr().addr()) as u32;
+        Some(Text {
+            made: list.made,
+            start,
+            end: start + piece.len() as u32,
+        })
+    }
+
+    /// Whether the mapping file names a member of a scope's object.
+    pub(crate) fn knows(&self, scope: ScopeId, name: &str) -> bool {
+        self.shapes[usize::from(scope)].names.wanted(name).is_some()
+    }
+
     /// Makes a text.
     pub(crate) fn make(&mut self, write: impl FnOnce(&mut String)) -> Text {
         let (start, end) = self.tape.make(write);

@@ -81,6 +81,11 @@ impl Scopes {
         Path { scope, slot }
     }
 
+    /// Makes a name of the record known without asking for its value.
+    pub(crate) fn know(&mut self, name: &str) {
+        self.growing[usize::from(ROOT)].names.entry(name);
+    }
+
     /// The finished shapes, by [`ScopeId`].
     pub(crate) fn finish(self) -> Vec<Shape> {
         let aliases = &self.aliases;
@@ -95,15 +100,7 @@ impl Scopes {
 impl Names {
     fn slot(&mut self, names: &[&str], slots: &mut u16) -> u16 {
         let (name, below) = names.split_first().expect("a path has at least one name");
-        let known = self
-            .0
-            .iter()
-            .position(|(known, _)| known.eq_ignore_ascii_case(name));
-        let at = known.unwrap_or_else(|| {
-            self.0.push(((*name).into(), Entry::default()));
-            self.0.len() - 1
-        });
-        let entry = &mut self.0[at].1;
+        let entry = self.entry(name);
         if !below.is_empty() {
             return entry.below.slot(below, slots);
         }
@@ -111,6 +108,15 @@ impl Names {
             *slots += 1;
             *slots - 1
         })
+    }
+
+    fn entry(&mut self, name: &str) -> &mut Entry {
+        let known = |(known, _): &(Box<str>, Entry)| known.eq_ignore_ascii_case(name);
+        let at = self.0.iter().position(known).unwrap_or_else(|| {
+            self.0.push((name.into(), Entry::default()));
+            self.0.len() - 1
+        });
+        &mut self.0[at].1
     }
 }
 

@@ -176,6 +176,12 @@ impl Tape {
         self.nodes[id as usize].flags &= !Node::USED;
     }
 
+    /// Whether anything below a value was used.
+    pub(crate) fn touched(&self, id: NodeId) -> bool {
+        let below = &self.nodes[id as usize..self.node(id).next as usize];
+        below.iter().any(Node::used)
+    }
+
     /// Makes a value invisible.
     pub(crate) fn drop_value(&mut self, id: NodeId) {
         self.nodes[id as usize].flags |= Node::DROPPED;

@@ -1,0 +1,126 @@
+//! Where mapping files are: in the program, and in the operator's folder, which goes first.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Declares the files of the program by their names below `mappings/`.
+macro_rules! embedded {
+    ($($name:literal),+ $(,)?) => {
+        const EMBEDDED: &[(&str, &str)] = &[
+            $(($name, include_str!(concat!("../../mappings/", $name)))),+
+        ];
+    };
+}
+
+embedded![
+    "ocsf/blocks/user.yaml",
+    "ocsf/blocks/file.yaml",
+    "ocsf/blocks/graph_device.yaml",
+    "ocsf/blocks/graph_file.yaml",
+    "ocsf/blocks/graph_ip.yaml",
+    "ocsf/blocks/graph_user.yaml",
+    "ocsf/blocks/tables.yaml",
+    "ocsf/base_event.yaml",
+    "ocsf/graph/alert.yaml",
+    "ocsf/graph/incident.yaml",
+    "ocsf/siem/detection.yaml",
+    "cef/blocks/tables.yaml",
+    "cef/graph/alert.yaml",
+    "cef/graph/incident.yaml",
+    "cef/siem/detection.yaml",
+    "cef/hunting/unknown.yaml",
+];
+
+/// What records are turned into.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Target {
+    Ocsf,
+    Cef,
+}
+
+impl Target {
+    /// The folder below `mappings/`.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Target::Ocsf => "ocsf",
+            Target::Cef => "cef",
+        }
+    }
+}
+
+/// All mapping files by name, such as `ocsf/graph/alert.yaml`.
+#[derive(Clone, Debug)]
+pub(crate) struct Files(BTreeMap<String, String>);
+
+impl Files {
+    /// The files of the program.
+    pub(crate) fn embedded() -> Self {
+        let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+        Self(EMBEDDED.iter().map(own).collect())
+    }
+
+    /// Adds the operator's files; one of the same name takes the place of ours.
+    ///
+    /// # Errors
+    /// A folder or file that cannot be read.
+    pub(crate) fn add_folder(&mut self, folder: &Path) -> io::Result<()> {
+        for file in yaml_files(folder)? {
+            let relative = file.strip_prefix(folder).unwrap_or(&file);
+            let name = relative.to_string_lossy().replace('\\', "/");
+            self.0.insert(name, std::fs::read_to_string(&file)?);
+        }
+        Ok(())
+    }
+
+    /// Adds or replaces one file.
+    #[cfg(test)]
+    pub(crate) fn add(&mut self, name: &str, text: &str) {
+        self.0.insert(name.to_owned(), text.to_owned());
+    }
+
+    /// The text of a file.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The names of the shared blocks.
+    pub(crate) fn blocks(&self, target: Target) -> Vec<String> {
+        let prefix = format!("{}/blocks/", target.folder());
+        let block = |name: &String| {
+            Some(
+                name.strip_prefix(&prefix)?
+                    .strip_suffix(".yaml")?
+                    .to_owned(),
+            )
+        };
+        self.0.keys().filter_map(block).collect()
+    }
+
+    /// The files that map a kind: name, kind, text. `ocsf/graph/alert.yaml` maps `graph.alert`.
+    pub(crate) fn kinds(&self, target: Target) -> impl Iterator<Item = (&str, String, &str)> {
+        let prefix = format!("{}/", target.folder());
+        self.0.iter().filter_map(move |(name, text)| {
+            let kind = name.strip_prefix(&prefix)?.strip_suffix(".yaml")?;
+            let is_kind = kind.contains('/') && !kind.starts_with("blocks/");
+            is_kind.then(|| (name.as_str(), kind.replace('/', "."), text.as_str()))
+        })
+    }
+}
+
+/// All `.yaml` files below a folder.
+fn yaml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(yaml_files(&path)?);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}

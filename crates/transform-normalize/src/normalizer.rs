@@ -1,0 +1,262 @@
+//! The normalizer itself: one record in, one event out. It needs no runtime.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tapline_core::Metadata;
+
+use crate::cef::{CefMappings, CefWriter};
+use crate::config::{NormalizeConfig, To};
+use crate::coverage::Coverage;
+use crate::edits::Edits;
+use crate::engine::{Run, Scratch};
+use crate::error::NormalizeError;
+use crate::json::Tape;
+use crate::mapping::{Files, MappingProblem, Target, Yaml};
+use crate::ocsf::{self, OcsfScratch, Plan};
+
+pub use crate::ocsf::FieldCounts;
+
+/// The mapping of everything that has none of its own.
+const BASE_EVENT: &str = "ocsf/base_event.yaml";
+
+/// Why mapping files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MappingsError {
+    /// The operator's folder, or a file in it, cannot be read.
+    #[error("reading mapping files of {folder}")]
+    Read {
+        /// The folder.
+        folder: String,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Files that could make events which are not valid, or are not mapping files at all.
+    #[error("{}", lines(.0))]
+    Wrong(Vec<MappingProblem>),
+}
+
+fn lines(problems: &[MappingProblem]) -> String {
+    let lines: Vec<String> = problems.iter().map(MappingProblem::to_string).collect();
+    lines.join("\n")
+}
+
+/// Compiled mapping files. Made once, shared by all normalizers.
+#[derive(Debug)]
+pub struct Mappings {
+    plans: Plans,
+    edits: Edits,
+    observables: bool,
+}
+
+#[derive(Debug)]
+enum Plans {
+    Ocsf {
+        by_kind: HashMap<String, Plan>,
+        base: Plan,
+    },
+    Cef(CefMappings),
+}
+
+impl Mappings {
+    /// Reads, proves, and compiles the mapping files; `config_dir` is where a relative
+    /// `mappings` folder starts.
+    ///
+    /// # Errors
+    /// [`MappingsError`] with every mistake of every file.
+    pub fn load(config: &NormalizeConfig, config_dir: &Path) -> Result<Self, MappingsError> {
+        let mut files = Files::embedded();
+        if let Some(folder) = &config.mappings {
+            let folder = config_dir.join(folder);
+            files
+                .add_folder(&folder)
+                .map_err(|source| MappingsError::Read {
+                    folder: folder.display().to_string(),
+                    source,
+                })?;
+        }
+        let plans = match config.to {
+            To::Cef => Plans::Cef(
+                CefMappings::load(&files, &config.cef_options()).map_err(MappingsError::Wrong)?,
+            ),
+            _ => ocsf_plans(&files).map_err(MappingsError::Wrong)?,
+        };
+        Ok(Self {
+            plans,
+            edits: config.edits(),
+            observables: config.observables,
+        })
+    }
+
+    /// What the header `schema` says of events.
+    pub fn schema(&self) -> &'static str {
+        match &self.plans {
+            Plans::Ocsf { .. } => ocsf::SCHEMA,
+            Plans::Cef(mappings) => mappings.schema(),
+        }
+    }
+}
+
+fn ocsf_plans(files: &Files) -> Result<Plans, Vec<MappingProblem>> {
+    let mut by_kind = HashMap::new();
+    let mut problems = Vec::new();
+    for (name, kind, text) in files.kinds(Target::Ocsf) {
+        match Plan::compile(files, name, text) {
+            Ok(plan) => drop(by_kind.insert(kind, plan)),
+            Err(found) => problems.extend(found),
+        }
+    }
+    let text = files.get(BASE_EVENT).unwrap_or_default();
+    match Plan::compile(files, BASE_EVENT, text) {
+        Ok(base) if problems.is_empty() => Ok(Plans::Ocsf { by_kind, base }),
+        Ok(_) => Err(problems),
+        Err(found) => {
+            problems.extend(found);
+            Err(problems)
+        }
+    }
+}
+
+/// Normalizes records one after another, with memory that it keeps.
+#[derive(Debug)]
+pub struct Normalizer {
+    mappings: Arc<Mappings>,
+    tape: Tape,
+    scratch: Scratch,
+    ocsf: OcsfScratch,
+    cef: CefWriter,
+    buffer: Vec<u8>,
+}
+
+impl Normalizer {
+    /// A normalizer with compiled mapping files.
+    pub fn new(mappings: Arc<Mappings>) -> Self {
+        Self {
+            mappings,
+            tape: Tape::default(),
+            scratch: Scratch::default(),
+            ocsf: OcsfScratch::default(),
+            cef: CefWriter::default(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// What the header `schema` says of the events made here.
+    pub fn schema(&self) -> &'static str {
+        self.mappings.schema()
+    }
+
+    /// Notes from now on which field of which kind went where (OCSF only).
+    pub fn watch(&mut self) {
+        self.ocsf.fields = Some(Vec::new());
+    }
+
+    /// Adds what was noted of the last record.
+    pub fn add_to(&mut self, kind: &str, coverage: &mut Coverage) {
+        coverage.add(
+            kind,
+            self.ocsf
+                .fields
+                .iter_mut()
+                .flat_map(|fields| fields.drain(..)),
+        );
+    }
+
+    /// Appends the event of a record to `out`.
+    ///
+    /// # Errors
+    /// [`NormalizeError`]; nothing is appended then.
+    pub fn normalize(
+        &mut self,
+        meta: &Metadata,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<FieldCounts, NormalizeError> {
+        let body = self.read(body)?;
+        match &self.mappings.plans {
+            Plans::Cef(mappings) => {
+                let (line, _) = write_cef(
+                    mappings,
+                    meta,
+                    body,
+                    &mut self.tape,
+                    &mut self.scratch,
+                    &mut self.cef,
+                )?;
+                out.extend_from_slice(&line);
+                Ok(FieldCounts::default())
+            }
+            Plans::Ocsf { by_kind, base } => {
+                let plan = by_kind.get(meta.kind.as_str());
+                let observe = self.mappings.observables;
+                for plan in plan.into_iter().chain([base]) {
+                    let mut run = Run::new(
+                        body,
+                        meta,
+                        &mut self.tape,
+                        &plan.shapes,
+                        &plan.selections,
+                        &mut self.scratch,
+                    );
+                    if let Some(counts) = plan.write(&mut run, observe, &mut self.ocsf, out) {
+                        return Ok(counts);
+                    }
+                }
+                unreachable!("the Base Event needs nothing of the record: a test proves it")
+            }
+        }
+    }
+
+    /// The event of a record, as bytes of its own: the only memory asked for per record.
+    ///
+    /// # Errors
+    /// [`NormalizeError`].
+    pub fn event(
+        &mut self,
+        meta: &Metadata,
+        body: &[u8],
+    ) -> Result<(Bytes, FieldCounts), NormalizeError> {
+        let mappings = Arc::clone(&self.mappings);
+        if let Plans::Cef(mappings) = &mappings.plans {
+            let body = self.read(body)?;
+            let (line, _) = write_cef(
+                mappings,
+                meta,
+                body,
+                &mut self.tape,
+                &mut self.scratch,
+                &mut self.cef,
+            )?;
+            return Ok((line, FieldCounts::default()));
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        let counts = self.normalize(meta, body, &mut buffer);
+        let bytes = Bytes::copy_from_slice(&buffer);
+        self.buffer = buffer;
+        Ok((bytes, counts?))
+    }
+
+    fn read<'b>(&mut self, body: &'b [u8]) -> Result<&'b str, NormalizeError> {
+        let body = std::str::from_utf8(body)?;
+        self.tape.read(body)?;
+        self.mappings.edits.apply(&mut self.tape, body);
+        Ok(body)
+    }
+}
+
+fn write_cef(
+    mappings: &CefMappings,
+    meta: &Metadata,
+    body: &str,
+    tape: &mut Tape,
+    scratch: &mut Scratch,
+    writer: &mut CefWriter,
+) -> Result<(Bytes, crate::cef::Losses), NormalizeError> {
+    let plan = mappings.plan(meta.kind.as_str());
+    let mut run = plan.run(body, meta, tape, scratch);
+    Ok(writer.write(plan, &mut run)?)
+}

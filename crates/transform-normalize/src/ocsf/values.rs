@@ -1,0 +1,633 @@
+//! What a mapping file may write for an attribute: one value, an object, or an array.
+
+use super::facts::Attribute;
+use super::plan::{Captions, Item, Object, Scalar, Value};
+use super::template::{Template, json};
+use crate::engine::{Expr, Predicate};
+use crate::mapping::{Context, Yaml, YamlValue};
+
+/// The operations that fill arrays, and their other keys.
+const ARRAY_OPERATIONS: &[(&str, &[&str])] = &[
+    ("each", &["where", "as", "arms"]),
+    ("split", &["on", "into"]),
+    ("if_empty", &[]),
+    ("techniques", &["tactic"]),
+    ("hashes", &[]),
+];
+
+/// Hashes by the names of `hashes: {..}`: ids and captions of `fingerprint.algorithm_id`.
+const HASHES: [(&str, &[u8]); 3] = [
+    ("md5", b"1,\"algorithm\":\"MD5\""),
+    ("sha1", b"2,\"algorithm\":\"SHA-1\""),
+    ("sha256", b"3,\"algorithm\":\"SHA-256\""),
+];
+
+impl Template<'_> {
+    /// Compiles the value of an attribute. `None` after a problem, or if it could never be there.
+    pub(super) fn value(
+        &mut self,
+        attribute: &'static Attribute,
+        object: &str,
+        name: &str,
+        yaml: &Yaml,
+        cx: &Context<'_>,
+    ) -> Option<Value> {
+        if attribute.is_array {
+            return self.array(attribute, object, name, yaml, cx);
+        }
+        match &attribute.object {
+            Some(of) => self.object_value(of, &[yaml], cx),
+            None => self.primitive(attribute, object, name, yaml, cx),
+        }
+    }
+
+    fn primitive(
+        &mut self,
+        attribute: &'static Attribute,
+        object: &str,
+        name: &str,
+        yaml: &Yaml,
+        cx: &Context<'_>,
+    ) -> Option<Value> {
+        if attribute.type_name == "json_t" {
+            return self.json_value(yaml, cx);
+        }
+        if let Some(choice) = self.choice(attribute, object, name, yaml, cx) {
+            return choice;
+        }
+        if let Some(captions) = self.facts.captions(attribute) {
+            return self.id(attribute, &captions, yaml, cx);
+        }
+        let expr = self.compiler.scalar(yaml, cx);
+        if matches!(expr, Expr::Nothing) {
+            return None;
+        }
+        let scalar = self.scalar_of(attribute, object, name, expr)?;
+        self.fixed_if_constant(scalar, yaml)
+    }
+
+    /// `first`, `cases`, and `when` choose between values that each have to fit by themselves, so
+    /// that one that does not fit makes way for the next. `None`: it is none of them.
+    fn choice(
+        &mut self,
+        attribute: &'static Attribute,
+        object: &str,
+        name: &str,
+        yaml: &Yaml,
+        cx: &Context<'_>,
+    ) -> Option<Option<Value>> {
+        if let Some(first) = yaml.member("first") {
+            self.compiler.only(yaml, &["first"]);
+            let all = first.elements().iter();
+            let all: Vec<Value> = all
+                .filter_map(|one| self.primitive(attribute, object, name, one, cx))
+                .collect();
+            return Some((!all.is_empty()).then_some(Value::First(all)));
+        }
+        let cases = match yaml.member("cases") {
+            Some(cases) => {
+                self.compiler.only(yaml, &["cases"]);
+                cases.elements()
+            }
+            None if yaml.member("when").is_some() => std::slice::from_ref(yaml),
+            None => return None,
+        };
+        let mut compiled = Vec::new();
+        for case in cases {
+            let (when, then) = self.case_parts(case, cx)?;
+            if let Some(value) = self.primitive(attribute, object, name, then, cx) {
+                compiled.push((when, value));
+            }
+        }
+        Some((!compiled.is_empty()).then_some(Value::Cases(compiled)))
+    }
+
+    /// A constant is written once, here; one of the wrong type is a mistake.
+    fn fixed_if_constant(&mut self, scalar: Scalar, yaml: &Yaml) -> Option<Value> {
+        let text = match &scalar.expr {
+            Expr::Text(text) => text.to_string(),
+            Expr::Int(number) => number.to_string(),
+            Expr::Bool(truth) => truth.to_string(),
+            _ => return Some(Value::Scalar(scalar)),
+        };
+        let mut bytes = Vec::new();
+        if !super::coerce::write_fit(&text, scalar.fit, &mut bytes) {
+            self.compiler.problem(
+                &yaml.at,
+                format!("\"{text}\" does not fit this attribute ({:?})", scalar.fit),
+            );
+        }
+        Some(Value::Fixed(bytes.into()))
+    }
+
+    fn json_value(&mut self, yaml: &Yaml, cx: &Context<'_>) -> Option<Value> {
+        if yaml.member("rest").is_some() {
+            self.compiler.only(yaml, &["rest"]);
+            return Some(Value::Rest(cx.scope));
+        }
+        match self.compiler.scalar(yaml, cx) {
+            Expr::Nothing => None,
+            expr => Some(Value::Json(expr)),
+        }
+    }
+
+    /// An id with its caption, which the schema knows.
+    fn id(
+        &mut self,
+        attribute: &Attribute,
+        captions: &[(i64, &str)],
+        yaml: &Yaml,
+        cx: &Context<'_>,
+    ) -> Option<Value> {
+        self.compiler.ids = Some(captions.iter().map(|(id, _)| *id).collect());
+        let expr = self.compiler.scalar(yaml, cx);
+        self.compiler.ids = None;
+        match expr {
+            Expr::Nothing => None,
+            Expr::Value(_) | Expr::Text(_) => {
+                self.compiler.problem(
+                    &yaml.at,
+                    "an id comes from a number or a table, not from a field or a text",
+                );
+                None
+            }
+            expr => Some(Value::Id(expr, captions_of(attribute, captions)).simplified()),
+        }
+    }
+
+    /// Compiles an object: a template, a block, or a choice between such.
+    pub(super) fn object_value(
+        &mut self,
+        of: &str,
+        templates: &[&Yaml],
+        cx: &Context<'_>,
+    ) -> Option<Value> {
+        let yaml = *templates.last()?;
+        let facts = self.facts;
+        if yaml.member("use").is_some() {
+            return self.block(of, templates, cx);
+        }
+        if let Some(cases) = yaml.member("cases") {
+            let cases = cases
+                .elements()
+                .iter()
+                .filter_map(|case| self.case(of, case, cx))
+                .collect();
+            return Some(Value::Cases(cases));
+        }
+        if yaml.member("when").is_some() {
+            return Some(Value::Cases(self.case(of, yaml, cx).into_iter().collect()));
+        }
+        if let Some(first) = yaml.member("first") {
+            let all = first
+                .elements()
+                .iter()
+                .filter_map(|one| self.object_value(of, &[one], cx))
+                .collect();
+            return Some(Value::First(all));
+        }
+        if !matches!(yaml.value, YamlValue::Map(_)) {
+            self.compiler.problem(
+                &yaml.at,
+                format!("expected the attributes of {of}, found {}", yaml.what()),
+            );
+            return None;
+        }
+        let shape = facts.object(of)?;
+        let object = self.object(shape, of, templates, cx);
+        (!object.fields.is_empty()).then_some(Value::Object(object))
+    }
+
+    fn case(
+        &mut self,
+        of: &str,
+        case: &Yaml,
+        cx: &Context<'_>,
+    ) -> Option<(Option<Predicate>, Value)> {
+        let (when, then) = self.case_parts(case, cx)?;
+        Some((when, self.object_value(of, &[then], cx)?))
+    }
+
+    fn case_parts<'y>(
+        &mut self,
+        case: &'y Yaml,
+        cx: &Context<'_>,
+    ) -> Option<(Option<Predicate>, &'y Yaml)> {
+        self.compiler.only(case, &["when", "then"]);
+        let when = case
+            .member("when")
+            .map(|when| self.compiler.predicate(when, cx));
+        let then = case.member("then");
+        if then.is_none() {
+            self.compiler
+                .problem(&case.at, "this operation needs \"then\"");
+        }
+        Some((when, then?))
+    }
+
+    fn block(&mut self, of: &str, templates: &[&Yaml], cx: &Context<'_>) -> Option<Value> {
+        let yaml = *templates.last()?;
+        // The compiler is lent to the block's template, which this compiles with everything else.
+        let mut found = None;
+        let given = yaml.clone();
+        self.in_block(&given, cx, |template, block, inside| {
+            found = template.object_value(of, &[block], inside);
+        });
+        found
+    }
+
+    fn array(
+        &mut self,
+        attribute: &'static Attribute,
+        object: &str,
+        name: &str,
+        yaml: &Yaml,
+        cx: &Context<'_>,
+    ) -> Option<Value> {
+        if let Some(captions) = self.facts.captions(attribute) {
+            return self.ids(attribute, &captions, yaml);
+        }
+        self.here.push_str("[]");
+        let mut items = Vec::new();
+        for one in yaml.elements() {
+            items.extend(self.items(attribute, object, name, one, cx));
+        }
+        self.here.truncate(self.here.len() - 2);
+        (!items.is_empty()).then(|| Value::Array(items).simplified())
+    }
+
+    /// An array of ids with their captions; only constants.
+    fn ids(
+        &mut self,
+        attribute: &Attribute,
+        captions: &[(i64, &str)],
+        yaml: &Yaml,
+    ) -> Option<Value> {
+        self.compiler.ids = Some(captions.iter().map(|(id, _)| *id).collect());
+        let ids: Vec<i64> = yaml
+            .elements()
+            .iter()
+            .filter_map(|id| self.compiler.id(id))
+            .collect();
+        self.compiler.ids = None;
+        let numbers: Vec<String> = ids.iter().map(i64::to_string).collect();
+        let mut text = format!("[{}]", numbers.join(","));
+        if let Some(sibling) = &attribute.sibling {
+            let caption = |id: &i64| {
+                captions
+                    .iter()
+                    .find(|(known, _)| known == id)
+                    .map(|(_, caption)| json(caption))
+            };
+            let words: Vec<String> = ids.iter().filter_map(caption).collect();
+            text.push_str(&format!(",\"{sibling}\":[{}]", words.join(",")));
+        }
+        Some(Value::Fixed(text.into_bytes().into()))
+    }
+
+    fn items(
+        &mut self,
+        attribute: &'static Attribute,
+        object: &str,
+        name: &str,
+        yaml: &Yaml,
+        cx: &Context<'_>,
+    ) -> Vec<Item> {
+        let operation = ARRAY_OPERATIONS
+            .iter()
+            .find(|(name, _)| yaml.member(name).is_some());
+        let item = match (operation, &attribute.object) {
+            (Some((word, keys)), _) => {
+                let mut known = vec![*word];
+                known.extend_from_slice(keys);
+                self.compiler.only(yaml, &known);
+                return self.array_operation(word, attribute, object, name, yaml, cx);
+            }
+            (None, Some(of)) => self.object_value(of, &[yaml], cx).map(Item::One),
+            (None, None) => match yaml.member("first") {
+                Some(first) => Some(self.first_item(attribute, object, name, first, cx)),
+                None => self.scalar_item(attribute, object, name, yaml, cx),
+            },
+        };
+        item.into_iter().collect()
+    }
+
+    /// The first of several ways to fill an array that yields an element.
+    fn first_item(
+        &mut self,
+        attribute: &'static Attribute,
+        object: &str,
+        name: &str,
+        first: &Yaml,
+        cx: &Context<'_>,
+    ) -> Item {
+        let each = first.elements().iter();
+        Item::First(
+            each.flat_map(|one| self.items(attribute, object, name, one, cx))
+                .collect(),
+        )
+    }
+
+    /// A field fills an array with its elements; an operation with the one value it yields.
+    fn scalar_item(
+        &mut self,
+        attribute: &'static Attribute,
+        object: &str,
+        name: &str,
+        yaml: &Yaml,
+        cx: &Context<'_>,
+    ) -> Option<Item> {
+        if attribute.type_name == "json_t" {
+            return self.json_value(yaml, cx).map(Item::One);
+        }
+        let expr = self.compiler.scalar(yaml, cx);
+        match expr {
+            Expr::Nothing => None,
+            Expr::Value(list) => {
+                let scalar = self.scalar_of(attribute, object, name, Expr::Nothing)?;
+                Some(Item::Elements { list, scalar })
+            }
+            expr => {
+                let scalar = self.scalar_of(attribute, object, name, expr)?;
+                self.fixed_if_constant(scalar, yaml).map(Item::One)
+            }
+        }
+    }
+
+    fn array_operation(
+        &mut self,
+        word: &str,
+        attribute: &'static Attribute,
+        object: &str,
+        name: &str,
+        yaml: &Yaml,
+        cx: &Context<'_>,
+    ) -> Vec<Item> {
+        let value = yaml.member(word).expect("found by its name");
+        match word {
+            "each" => self
+                .each(attribute, object, name, value, yaml, cx)
+                .into_iter()
+                .collect(),
+            "split" => self
+                .split(attribute, object, name, value, yaml, cx)
+                .into_iter()
+                .collect(),
+            "if_empty" => {
+                let value = match &attribute.object {
+                    Some(of) => self.object_value(of, &[value], cx),
+                    None => self.primitive(attribute, object, name, value, cx),
+                };
+                value.map(Item::IfEmpty).into_iter().collect()
+            }
+            "techniques" if attribute.object.as_deref() == Some("attack") => {
+                self.techniques(value, yaml, cx).into_iter().collect()
+            }
+            "hashes" if attribute.object.as_deref() == Some("fingerprint") => {
+                self.hashes(value, cx)
+            }
+            other => {
+                self.compiler
+                    .problem(&yaml.at, format!("\"{other}\" does not fit this attribute"));
+                Vec::new()
+            }
+        }
+    }
+
+    fn each(
+        &mut self,
+        attribute: &'static Attribute,
+        object: &str,
+        name: &str,
+        list: &Yaml,
+        yaml: &Yaml,
+        cx: &Context<'_>,
+    ) -> Option<Item> {
+        let path = list
+            .text()
+            .and_then(|path| self.compiler.path(path, &list.at, cx))?;
+        let scope = self.compiler.scopes.add();
+        let inside = cx.inside(scope);
+        let when = yaml
+            .member("where")
+            .map(|when| self.compiler.predicate(when, &inside));
+        let value = match &attribute.object {
+            Some(of) => self.arms_of_each(of, yaml, &inside)?,
+            None => {
+                let of = yaml.member("as")?;
+                self.primitive(attribute, object, name, of, &inside)?
+            }
+        };
+        Some(Item::Each {
+            list: path,
+            scope,
+            when,
+            value,
+        })
+    }
+
+    /// `as` is what all elements get, `arms` what the elements of one kind get beyond that.
+    fn arms_of_each(&mut self, of: &str, yaml: &Yaml, cx: &Context<'_>) -> Option<Value> {
+        let shared: Vec<&Yaml> = yaml.member("as").into_iter().collect();
+        let Some(arms) = yaml.member("arms") else {
+            return self.object_value(of, &shared, cx);
+        };
+        let mut cases = Vec::new();
+        for arm in arms.elements() {
+            self.compiler.only(arm, &["when", "as"]);
+            let when = arm
+                .member("when")
+                .map(|when| self.compiler.predicate(when, cx));
+            let templates: Vec<&Yaml> = shared.iter().copied().chain(arm.member("as")).collect();
+            if let Some(value) = self.object_value(of, &templates, cx) {
+                cases.push((when, value));
+            }
+        }
+        if !shared.is_empty() {
+            cases.push((None, self.object_value(of, &shared, cx)?));
+        }
+        Some(Value::Cases(cases))
+    }
+
+    fn split(
+        &mut self,
+        attribute: &'static Attribute,
+        object: &str,
+        name: &str,
+        value: &Yaml,
+        yaml: &Yaml,
+        cx: &Context<'_>,
+    ) -> Option<Item> {
+        let expr = self.compiler.scalar(value, cx);
+        let on = yaml
+            .member("on")
+            .and_then(Yaml::word)
+            .unwrap_or_else(|| ",".to_owned());
+        let Some(of) = &attribute.object else {
+            let scalar = self.scalar_of(attribute, object, name, Expr::Nothing)?;
+            return Some(Item::Pieces {
+                expr,
+                on: on.into(),
+                into: None,
+                scalar,
+            });
+        };
+        let into = yaml.member("into").and_then(Yaml::text).unwrap_or_default();
+        let facts = self.facts;
+        let shape = facts.object(of)?;
+        let Some((into, inner)) = facts
+            .attributes(shape, &self.profiles)
+            .find(|(known, _)| *known == into)
+        else {
+            self.compiler.problem(
+                &yaml.at,
+                format!("split needs \"into\", the attribute of {of} that a piece goes to"),
+            );
+            return None;
+        };
+        let outside = self.here.len();
+        self.here.push('.');
+        self.here.push_str(into);
+        let scalar = self.scalar_of(inner, of, into, Expr::Nothing);
+        self.here.truncate(outside);
+        let into = Some(format!("{{\"{into}\":").into_bytes().into());
+        Some(Item::Pieces {
+            expr,
+            on: on.into(),
+            into,
+            scalar: scalar?,
+        })
+    }
+
+    fn techniques(&mut self, value: &Yaml, yaml: &Yaml, cx: &Context<'_>) -> Option<Item> {
+        let list = value
+            .text()
+            .and_then(|path| self.compiler.path(path, &value.at, cx))?;
+        let tactics = yaml
+            .member("tactic")
+            .map(Yaml::elements)
+            .unwrap_or_default();
+        let path = |one: &Yaml| self.compiler.path(one.text()?, &one.at, cx);
+        Some(Item::Techniques {
+            list,
+            tactics: tactics.iter().filter_map(path).collect(),
+        })
+    }
+
+    /// `hashes: { md5: field, .. }`: one fingerprint for each that is there.
+    fn hashes(&mut self, value: &Yaml, cx: &Context<'_>) -> Vec<Item> {
+        self.compiler.only(value, &HASHES.map(|(name, _)| name));
+        let mut items = Vec::new();
+        for (name, algorithm) in HASHES {
+            let Some(yaml) = value.member(name) else {
+                continue;
+            };
+            let expr = self.compiler.scalar(yaml, cx);
+            if !matches!(expr, Expr::Nothing) {
+                items.extend(self.fingerprint(algorithm, expr).map(Item::One));
+            }
+        }
+        items
+    }
+
+    fn fingerprint(&mut self, algorithm: &[u8], expr: Expr) -> Option<Value> {
+        let facts = self.facts;
+        let shape = facts.object("fingerprint")?;
+        let (_, value) = facts
+            .attributes(shape, &[])
+            .find(|(name, _)| *name == "value")?;
+        self.here.push_str(".value");
+        let scalar = self.scalar_of(value, "fingerprint", "value", Expr::Lower(Box::new(expr)));
+        self.here.truncate(self.here.len() - ".value".len());
+        let field = |key: &str, value| super::plan::Field {
+            key: key.as_bytes().into(),
+            value,
+        };
+        Some(Value::Object(Object {
+            fields: vec![
+                field("\"algorithm_id\":", Value::Fixed(algorithm.into())),
+                field("\"value\":", Value::Scalar(scalar?)),
+            ],
+            required: 0b11,
+            from_record: 0b10,
+            constraints: Vec::new(),
+        }))
+    }
+
+    /// Runs `inside` with the template of a block.
+    fn in_block(
+        &mut self,
+        given: &Yaml,
+        cx: &Context<'_>,
+        inside: impl FnOnce(&mut Self, &Yaml, &Context<'_>),
+    ) {
+        if let Some(block) = self.compiler.block(given) {
+            let parameters = self.compiler.parameters(given, &block, cx);
+            if let Some(template) = block.member("template") {
+                inside(self, template, &parameters.context());
+            }
+        }
+    }
+}
+
+fn captions_of(attribute: &Attribute, captions: &[(i64, &str)]) -> Captions {
+    let sibling = attribute.sibling.as_deref();
+    let bytes = |(id, caption): &(i64, &str)| {
+        let text = match sibling {
+            Some(sibling) => format!("{id},\"{sibling}\":{}", json(caption)),
+            None => id.to_string(),
+        };
+        (*id, text.into_bytes().into())
+    };
+    Captions {
+        ids: captions.iter().map(bytes).collect(),
+        other: sibling.map(|sibling| format!("99,\"{sibling}\":").into_bytes().into()),
+    }
+}
+
+impl Value {
+    /// Whether the value comes from the record, so that an object with it says something.
+    pub(super) fn is_from_record(&self) -> bool {
+        match self {
+            Value::Fixed(_) => false,
+            Value::Object(object) => object.from_record != 0,
+            Value::Id(Expr::Table { table, .. }, _) => table.absent.is_none(),
+            _ => true,
+        }
+    }
+
+    /// The same, written already if it never changes.
+    pub(super) fn simplified(self) -> Self {
+        match self {
+            Value::Id(Expr::Int(id), captions) => {
+                let bytes = captions
+                    .ids
+                    .into_iter()
+                    .find(|(known, _)| *known == id)
+                    .map(|(_, bytes)| bytes);
+                Value::Fixed(bytes.unwrap_or_default())
+            }
+            Value::Array(items) => {
+                match items.iter().map(Item::fixed).collect::<Option<Vec<_>>>() {
+                    Some(all) => {
+                        let mut bytes = vec![b'['];
+                        bytes.extend_from_slice(&all.join(&b','));
+                        bytes.push(b']');
+                        Value::Fixed(bytes.into())
+                    }
+                    None => Value::Array(items),
+                }
+            }
+            other => other,
+        }
+    }
+}
+
+impl Item {
+    fn fixed(&self) -> Option<&[u8]> {
+        match self {
+            Item::One(Value::Fixed(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+}

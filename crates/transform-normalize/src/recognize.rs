@@ -1,0 +1,148 @@
+//! What a record is, and its identity, from nothing but its bytes.
+
+use sha2::{Digest, Sha256};
+use tapline_core::{Kind, Metadata, Severity};
+
+use crate::edits::hex;
+use crate::error::NormalizeError;
+use crate::json::{NodeId, NodeKind, Tape, unescape};
+use crate::tables::known_table;
+
+/// What `category` begins with in streamed rows of advanced hunting.
+const STREAMED: &str = "AdvancedHunting-";
+
+/// Recognizes records; reuses its memory.
+#[derive(Debug, Default)]
+pub struct Recognizer {
+    tape: Tape,
+}
+
+impl Recognizer {
+    /// Says what a record is and what is known of it. With `kind` that is what it is.
+    ///
+    /// # Errors
+    /// [`NormalizeError`] if the body is not JSON.
+    pub fn metadata(
+        &mut self,
+        body: &[u8],
+        kind: Option<&Kind>,
+    ) -> Result<Metadata, NormalizeError> {
+        let body = std::str::from_utf8(body)?;
+        self.tape.read(body)?;
+        let record = Record {
+            tape: &self.tape,
+            body,
+        };
+        let kind = kind.cloned().unwrap_or_else(|| record.kind());
+        Ok(record.metadata(kind))
+    }
+}
+
+struct Record<'r> {
+    tape: &'r Tape,
+    body: &'r str,
+}
+
+impl Record<'_> {
+    /// The first rule that fits; anything else is a row of an unknown table.
+    fn kind(&self) -> Kind {
+        let odata = self.text("@odata.type").unwrap_or_default();
+        let of_type = |end: &str| odata.to_ascii_lowercase().ends_with(end);
+        let has = |name| self.member(name).is_some();
+        let name = if let Some(table) = self.table() {
+            known_table(&table).map_or("hunting.unknown".to_owned(), |known| {
+                format!("hunting.{known}")
+            })
+        } else if has("AlertTitle") && has("AlertId") {
+            "siem.detection".to_owned()
+        } else if has("alertCreationTime") {
+            "endpoint.alert".to_owned()
+        } else if (has("displayName") && has("incidentWebUrl")) || of_type("incident") {
+            "graph.incident".to_owned()
+        } else if (has("id")
+            && ["evidence", "serviceSource", "alertWebUrl"]
+                .into_iter()
+                .any(has))
+            || of_type("alert")
+        {
+            "graph.alert".to_owned()
+        } else {
+            "hunting.unknown".to_owned()
+        };
+        Kind::new(&name)
+    }
+
+    fn metadata(&self, kind: Kind) -> Metadata {
+        let (id, version, time) = match kind.as_str() {
+            "siem.detection" => ("FullId", "LastProcessedTimeUtc", "AlertTime"),
+            "endpoint.alert" => ("id", "lastUpdateTime", "alertCreationTime"),
+            "graph.alert" | "graph.incident" => ("id", "lastUpdateDateTime", "createdDateTime"),
+            _ => ("", "", "time"),
+        };
+        let id = self.text(id).or_else(|| {
+            self.text(if kind.as_str() == "siem.detection" {
+                "AlertId"
+            } else {
+                ""
+            })
+        });
+        let id = id.unwrap_or_else(|| self.hash());
+        let version = self.text(version).unwrap_or_else(|| "1".to_owned());
+        let tenant = self
+            .text("tenantId")
+            .unwrap_or_else(|| "unknown".to_owned());
+        let mut meta = Metadata::new(kind, tenant, id, version);
+        meta.table = self.table().map(Into::into);
+        meta.event_time = self.text(time).and_then(|time| time.parse().ok());
+        let severity = self.text("severity").or_else(|| self.text("Severity"));
+        meta.severity = severity.map_or(Severity::Unknown, |word| Severity::from_defender(&word));
+        meta
+    }
+
+    /// The table of a streamed row, as it was sent.
+    fn table(&self) -> Option<String> {
+        let category = self.text("category")?;
+        let (prefix, table) = category.split_at_checked(STREAMED.len())?;
+        prefix
+            .eq_ignore_ascii_case(STREAMED)
+            .then(|| table.to_owned())
+    }
+
+    /// 32 hexadecimal digits of what a row says: its table and its bytes, not its envelope.
+    fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.table().unwrap_or_default());
+        hash.update([0]);
+        let row = self
+            .member("properties")
+            .filter(|row| self.tape.node(*row).kind == NodeKind::Object);
+        hash.update(self.tape.raw(self.body, row.unwrap_or(0)));
+        hex(&hash.finalize()[..16])
+    }
+
+    /// The last member of a name, as the name is documented, that says something.
+    fn member(&self, name: &str) -> Option<NodeId> {
+        let named = |member: &NodeId| self.tape.key(self.body, *member) == name;
+        let is_object = self.tape.node(0).kind == NodeKind::Object;
+        let found = is_object
+            .then(|| self.tape.children(0).filter(named).last())
+            .flatten()?;
+        (!self.tape.is_empty(found) || self.tape.node(found).kind == NodeKind::Array)
+            .then_some(found)
+    }
+
+    /// A member's text; of numbers their digits.
+    fn text(&self, name: &str) -> Option<String> {
+        let found = self.member(name)?;
+        let raw = self.tape.raw(self.body, found);
+        match self.tape.node(found).kind {
+            NodeKind::Text => {
+                let mut text = String::with_capacity(raw.len());
+                unescape(raw, &mut text);
+                Some(text)
+            }
+            NodeKind::Number => Some(raw.to_owned()),
+            _ => None,
+        }
+    }
+}

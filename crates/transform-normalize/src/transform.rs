@@ -1,0 +1,58 @@
+//! The normalizer as a component of a pipeline.
+
+use tapline_core::metrics::IntCounter;
+use tapline_core::metrics::{ComponentMetrics, NORMALIZED_FIELDS};
+use tapline_core::{Event, Kind, Output, Transform};
+
+use crate::normalizer::{FieldCounts, Normalizer};
+
+/// Normalizes events on their way.
+pub(crate) struct Normalize {
+    normalizer: Normalizer,
+    metrics: ComponentMetrics,
+    /// Handles by kind, so that no label is looked up per event.
+    counters: Vec<(Kind, [IntCounter; 3])>,
+}
+
+impl Normalize {
+    pub(crate) fn new(normalizer: Normalizer, metrics: ComponentMetrics) -> Self {
+        Self {
+            normalizer,
+            metrics,
+            counters: Vec::new(),
+        }
+    }
+
+    fn count(&mut self, kind: &Kind, counts: FieldCounts) {
+        let known = self.counters.iter().position(|(known, _)| known == kind);
+        let at = known.unwrap_or_else(|| {
+            let counter = |placed| {
+                self.metrics
+                    .counter(&NORMALIZED_FIELDS, &[kind.as_str(), placed])
+            };
+            let all = [counter("mapped"), counter("unmapped"), counter("unknown")];
+            self.counters.push((kind.clone(), all));
+            self.counters.len() - 1
+        });
+        let [mapped, unmapped, unknown] = &self.counters[at].1;
+        mapped.inc_by(counts.mapped);
+        unmapped.inc_by(counts.unmapped);
+        unknown.inc_by(counts.unknown);
+    }
+}
+
+impl Transform for Normalize {
+    fn apply(&mut self, mut event: Event, out: &mut Output) {
+        match self.normalizer.event(event.meta(), event.body()) {
+            Ok((body, counts)) => {
+                self.count(&event.meta().kind, counts);
+                event.rewrite(body, self.normalizer.schema());
+                out.emit(event);
+            }
+            Err(error) => {
+                let why = error.to_string();
+                out.reject(event, error.reason(), why);
+            }
+        }
+    }
+}
