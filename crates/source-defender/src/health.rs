@@ -4,14 +4,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tapline_core::metrics::{self, ComponentMetrics, prometheus};
+use tapline_core::metrics::{self, ComponentMetrics, Gauge, IntCounter};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::error::REASONS;
 use crate::walk::Oddity;
-
-type Counter = prometheus::IntCounter;
 
 /// Why this source waits, as metric labels.
 #[derive(Clone, Copy, Debug)]
@@ -38,13 +36,13 @@ impl Wait {
 pub(crate) struct Health {
     stream: String,
     metrics: ComponentMetrics,
-    lag: prometheus::Gauge,
-    last_success: prometheus::Gauge,
-    polls_ok: Counter,
-    polls_failed: Counter,
-    late: Counter,
-    repeated: Counter,
-    unchanged: Counter,
+    lag: Gauge,
+    last_success: Gauge,
+    polls_ok: IntCounter,
+    polls_failed: IntCounter,
+    late: IntCounter,
+    repeated: IntCounter,
+    unchanged: IntCounter,
     state: Mutex<State>,
 }
 
