@@ -3,3 +3,4 @@
 mod cli;
 mod pipeline;
 mod restart;
+mod syslog;
