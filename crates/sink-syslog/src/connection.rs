@@ -40,6 +40,9 @@ const PROBATION: Duration = Duration::from_millis(200);
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long the reactor may take to notice what the kernel knows.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -64,8 +67,10 @@ impl Connection {
             if let Some(client) = tls {
                 connection = connection.secure(client).await?;
             }
-            connection.probation().await?;
-            Ok(connection)
+            match connection.probation().await {
+                Ok(()) => Ok(connection),
+                Err(error) => Err(connection.refusal(error)),
+            }
         };
         let opened = timeout(limit, opening).await;
         opened.unwrap_or(Err(LinkError::ConnectTimeout))
@@ -97,6 +102,25 @@ impl Connection {
         self.check_open().await
     }
 
+    /// What it means that a new connection ends at once.
+    ///
+    /// Over TCP that happens when a receiver or a balancer before it restarts. Over TLS it has
+    /// agreed with us first, so it did not like who we are, whether it says so or not.
+    fn refusal(&self, error: LinkError) -> LinkError {
+        match (&self.stream, error) {
+            (_, told @ LinkError::Untrusted { .. }) => told,
+            (Stream::Tls(_), error) => LinkError::Untrusted {
+                reason: "tls_client_certificate",
+                why: format!(
+                    "{}: ended right after agreeing on TLS ({}); set tls.cert and tls.key to a client certificate that the receiver trusts, and look into its log",
+                    self.peer,
+                    error.chain()
+                ),
+            },
+            (Stream::Tcp(_), error) => error,
+        }
+    }
+
     /// Makes sure that the receiver has not closed the connection meanwhile.
     ///
     /// # Errors
@@ -105,8 +129,8 @@ impl Connection {
         self.drain_input().await?;
         match kernel::state(self.tcp()).map_err(LinkError::Send)? {
             State::Confirmed | State::Sending => Ok(()),
-            State::Closed => Err(LinkError::Closed),
-            State::Reset => Err(LinkError::Reset),
+            State::Closed => Err(self.last_words(LinkError::Closed).await),
+            State::Reset => Err(self.last_words(LinkError::Reset).await),
         }
     }
 
@@ -138,9 +162,8 @@ impl Connection {
         match written.await {
             Ok(()) => Ok(()),
             Err(error) => {
-                // The receiver may have said why before it closed.
-                self.drain_input().await?;
-                Err(tls_error::classify_send(error, &self.peer))
+                let error = tls_error::classify_send(error, &self.peer);
+                Err(self.last_words(error).await)
             }
         }
     }
@@ -152,12 +175,23 @@ impl Connection {
                 State::Confirmed => return self.drain_input().await,
                 State::Sending => {}
                 State::Closed | State::Reset => {
-                    self.drain_input().await?;
-                    return Err(LinkError::Closed);
+                    return Err(self.last_words(LinkError::Closed).await);
                 }
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Why the receiver ended the connection, if it said so before; else what is known.
+    ///
+    /// The kernel knows of an end sooner than the reactor knows that there is something to read.
+    async fn last_words(&mut self, known: LinkError) -> LinkError {
+        // Nothing to read in time is as good as nothing said.
+        let _readable = timeout(LAST_WORDS, self.tcp().readable()).await;
+        match self.drain_input().await {
+            Err(told @ LinkError::Untrusted { .. }) => told,
+            _ => known,
         }
     }
 

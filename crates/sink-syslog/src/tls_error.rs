@@ -68,6 +68,8 @@ fn of_client(alert: AlertDescription) -> Option<(&'static str, &'static str)> {
             | Alert::CertificateExpired
             | Alert::CertificateUnknown
             | Alert::UnknownCA
+            // What OpenSSL says if an authority of the same name and another key has signed it.
+            | Alert::DecryptError
             | Alert::AccessDenied
             | Alert::NoCertificate
     );
@@ -101,6 +103,7 @@ mod tests {
         let refused = "tls_client_certificate";
         check(alert(AlertDescription::CertificateRequired), refused);
         check(alert(AlertDescription::UnknownCA), refused);
+        check(alert(AlertDescription::DecryptError), refused);
         check(alert(AlertDescription::HandshakeFailure), refused);
         check(alert(AlertDescription::InternalError), "tls");
         check(TlsError::HandshakeNotComplete, "tls");
