@@ -5,14 +5,12 @@
 //! purpose as [`Faults`] say. [`Simulation::scripted`] makes nothing: a test puts rows and faults in by hand.
 //! Either way a request that the real service would refuse is refused, with its code.
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), tapline_simulators::StartError> {
+//! ```ignore
 //! use tapline_simulators::{Fault, Simulation};
 //!
 //! let simulation = Simulation::scripted().await?;
 //! simulation.graph().put_alert(serde_json::json!({"id": "da1_1", "lastUpdateDateTime": "2026-01-02T03:04:05.1Z"}));
 //! simulation.graph().fail_next(Fault::status(503).retry_after("0.5"));
-//! # simulation.stop().await; Ok(()) }
 //! ```
 
 mod answer;

@@ -1,8 +1,8 @@
 //! The refusals of the token endpoint.
 //! Source: entra-docs, "error codes" and "client credentials flow", seen 2026-09; the texts are ours.
 
-use super::error_body;
 use crate::answer::{Answer, json};
+use crate::tokens::guid;
 use http::{Method, StatusCode};
 
 /// One refusal: HTTP status, OAuth error word, AADSTS number, and a sentence.
@@ -174,4 +174,23 @@ impl Refused {
             suberror: None,
         }
     }
+}
+
+/// The body of an error answer.
+fn error_body(error: &str, code: u32, text: &str, suberror: Option<&str>) -> String {
+    let (trace, correlation) = (guid(), guid());
+    let now = jiff::Timestamp::now()
+        .strftime("%Y-%m-%d %H:%M:%SZ")
+        .to_string();
+    let described = format!(
+        "AADSTS{code}: {text}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {now}"
+    );
+    let mut body = serde_json::json!({
+        "error": error, "error_description": described, "error_codes": [code], "timestamp": now,
+        "trace_id": trace, "correlation_id": correlation,
+    });
+    if let Some(suberror) = suberror {
+        body["suberror"] = suberror.into();
+    }
+    body.to_string()
 }

@@ -33,7 +33,7 @@ async fn rows(client: &Client, list: &str) -> Vec<Value> {
     let (mut rows, mut got) = (Vec::new(), client.graph(list).await);
     loop {
         let mut page = got.json();
-        rows.extend(page["value"].as_array_mut().unwrap().drain(..));
+        rows.append(page["value"].as_array_mut().unwrap());
         let Some(link) = page["@odata.nextLink"].as_str() else {
             return rows;
         };
@@ -283,4 +283,37 @@ impl Types {
         };
         assert!(fits, "{path}: {kind} does not take {value}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_samples_serve_as_templates_when_they_are_there() {
+    let folder = std::path::Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../shared/samples"
+    ));
+    if !folder.exists() {
+        return;
+    }
+    let simulation = made(Settings {
+        samples: Some(folder.to_owned()),
+        ..updating(90)
+    })
+    .await;
+    let client = Client::of_graph(&simulation).await;
+    let alerts = rows(&client, "alerts_v2").await;
+    let titles: HashSet<&str> = alerts
+        .iter()
+        .filter_map(|alert| alert["title"].as_str())
+        .collect();
+    assert!(titles.len() >= 5, "{titles:?}");
+    assert!(!rows(&client, "incidents?$expand=alerts").await.is_empty());
+    assert_eq!(
+        Client::of_siem(&simulation)
+            .await
+            .siem("")
+            .await
+            .column("FullId")
+            .len(),
+        30
+    );
 }
