@@ -1,21 +1,20 @@
 //! Runs a topology.
 pub mod admin;
+mod budget;
+mod checkpoint;
 pub mod config;
+mod dead_letters;
 mod filter;
+mod lanes;
 mod registry;
+mod run;
+mod settling;
 pub mod status;
 pub mod telemetry;
 pub mod topology;
 
+pub use checkpoint::StoreError;
 pub use config::{Mistake, Mistakes, Pipeline};
 pub use filter::{FilterConfig, OneOrMore, SeverityRange};
 pub use registry::Registry;
-mod budget;
-mod checkpoint;
-mod dead_letters;
-mod lanes;
-mod run;
-mod settling;
-
-pub use checkpoint::StoreError;
 pub use run::{BUDGET, DEAD_LETTERS, Ended, Running, Runtime, Setup, StartError, Stopped};

@@ -237,6 +237,13 @@ impl<E, R: Rng> Lanes<E, R> {
         taken
     }
 
+    /// Ends all waits: what rests may be tried once more at once.
+    pub(crate) fn try_now(&mut self) {
+        self.rests_until = None;
+        self.first
+            .extend(std::mem::take(&mut self.resting).into_values());
+    }
+
     /// Gives up everything that is not in flight.
     pub(crate) fn abandon(&mut self) -> Vec<E> {
         let parked = self.busy.values_mut().flat_map(std::mem::take);

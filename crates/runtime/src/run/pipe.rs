@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use tapline_core::metrics::{Counter, Gauge, IntCounter};
 use tapline_core::metrics::{
     ComponentMetrics, DISCARDED_EVENTS, IN_FLIGHT_EVENTS, RECEIVED_EVENTS, SEND_WAIT_SECONDS,
     SENT_EVENTS,
 };
+use tapline_core::metrics::{Counter, Gauge, IntCounter};
 use tapline_core::{Batch, ComponentName, Event, Origin, Rejected, Ticket, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::Instant;

@@ -11,11 +11,11 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, poll};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use tapline_core::metrics::{Gauge, Histogram, IntCounter};
 use tapline_core::metrics::{
     ComponentMetrics, DISCARDED_EVENTS, ERRORS, IN_FLIGHT_EVENTS, Metric, RECEIVED_EVENTS,
     SENT_EVENTS, SINK_DELIVERY_SECONDS, SINK_RETRIES,
 };
+use tapline_core::metrics::{Gauge, Histogram, IntCounter};
 use tapline_core::{BuildContext, ComponentName, Delivery, Event, Fault, Rejected, Sink, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -42,6 +42,8 @@ pub(super) struct Worker {
     dead_letters: DeadLetters,
     counters: WorkerCounters,
     degraded: bool,
+    /// Whether the stop signal was seen.
+    stopping: bool,
 }
 
 /// A delivery that came back.
@@ -87,6 +89,7 @@ impl Worker {
             dead_letters,
             counters: WorkerCounters::new(&cx.metrics),
             degraded: false,
+            stopping: false,
         }
     }
 
@@ -123,6 +126,7 @@ impl Worker {
 
     async fn turn(&mut self) -> Turn {
         let wake = self.lanes.wakes_at();
+        let engine = Arc::clone(&self.engine);
         tokio::select! {
             biased;
             Some(done) = self.calls.next(), if !self.calls.is_empty() => self.finish(done).await,
@@ -131,6 +135,12 @@ impl Worker {
                 Turn::Go
             }
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Turn::Go,
+            () = engine.stopping(), if !self.stopping => {
+                // A destination that is back should not miss the drain because of a long wait.
+                self.stopping = true;
+                self.lanes.try_now();
+                Turn::Go
+            }
         }
     }
 

@@ -101,3 +101,17 @@ async fn only_the_lane_of_a_picky_event_waits() {
     let lane = lake.delivered().into_iter().filter(|n| n % 6 == 3);
     assert!(lane.is_sorted());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_back_is_asked_at_once_when_the_drain_begins() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let back = Instant::now() + Duration::from_secs(1000);
+    let lake = Told::answers(move |_, _| if Instant::now() < back { retry() } else { None });
+    let mut setup = setup(folder.path(), line(&Counting::to(10), &lake));
+    setup.shutdown = Duration::from_secs(1);
+    let running = Runtime::start(setup).await.expect("starts");
+    tokio::time::sleep_until(back).await;
+    assert_eq!(lake.delivered().len(), 0, "it waits for longer");
+    assert_eq!(running.stop().await, Stopped::Drained);
+    assert_eq!(lake.delivered(), up_to(10));
+}
