@@ -227,7 +227,7 @@ impl Run<'_> {
                     "{}:{}:{}:{}",
                     meta.tenant, meta.kind, meta.id, meta.version
                 ),
-                MetaField::Time => write!(made, "{}", meta.event_time.unwrap_or(meta.arrival)),
+                MetaField::Time => write!(made, "{}", known_time(meta)),
             };
         });
         if text.start == text.end {
@@ -235,6 +235,15 @@ impl Run<'_> {
         }
         Got::Text(text)
     }
+}
+
+/// When it happened, unless that is a time such as `0001-01-01`, which stands for "not known" and
+/// which no target takes; else when we received it.
+fn known_time(meta: &tapline_core::Metadata) -> jiff::Timestamp {
+    let plausible = |time: &jiff::Timestamp| {
+        (1990..2100).contains(&time.to_zoned(jiff::tz::TimeZone::UTC).year())
+    };
+    meta.event_time.filter(plausible).unwrap_or(meta.arrival)
 }
 
 fn cut<'t>(text: &'t str, at: &str, keep: Keep) -> Option<&'t str> {
