@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod demo;
+mod input;
 mod plugins;
 mod service;
 mod view;

@@ -8,10 +8,8 @@ use anyhow::Context;
 use tapline_core::Shared;
 use tapline_core::metrics::Metrics;
 use tapline_runtime::admin::AdminServer;
-use tapline_runtime::{
-    BUDGET, DEAD_LETTERS, Ended, Pipeline, Running, Runtime, Setup, Stopped,
-};
 use tapline_runtime::status::StatusBoard;
+use tapline_runtime::{BUDGET, DEAD_LETTERS, Ended, Pipeline, Running, Runtime, Setup, Stopped};
 
 /// A running pipeline and its admin HTTP.
 pub(crate) struct Service {

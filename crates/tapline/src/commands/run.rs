@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tapline_runtime::{Ended, Pipeline, Stopped};
 use tapline_runtime::telemetry::{self, TelemetryConfig};
+use tapline_runtime::{Ended, Pipeline, Stopped};
 
 use crate::Exit;
 use crate::cli::PipelineFile;

@@ -7,7 +7,7 @@ mod progress;
 mod receiver;
 mod tally;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -54,15 +54,15 @@ async fn demo(events: Option<u64>) -> anyhow::Result<Exit> {
 
 /// Everything that runs during the demo.
 struct Stage {
+    /// The consumer and the receiver; they end when dropped, before what they read from.
+    _readers: JoinSet<()>,
     simulation: Simulation,
     /// Kept alive: dropping it ends the embedded Kafka.
     _broker: Broker,
     service: Service,
     arrivals: Arrivals,
     progress: Progress,
-    ledger: std::path::PathBuf,
-    /// The consumer and the receiver; they end when dropped.
-    _readers: JoinSet<()>,
+    ledger: PathBuf,
 }
 
 impl Stage {
@@ -95,13 +95,13 @@ impl Stage {
         let service = Service::start(pipeline).await?;
         let progress = Progress::new(&service, &file);
         Ok(Self {
+            _readers: readers,
             simulation,
             _broker: broker,
             service,
             arrivals,
             progress,
             ledger,
-            _readers: readers,
         })
     }
 

@@ -24,12 +24,23 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(bytes)
 }
 
 fn text(addresses: &Addresses<'_>) -> String {
-    let Announcement { login, graph, siem, tenant_id, client_id, .. } = addresses.microsoft;
+    let Announcement {
+        login,
+        graph,
+        siem,
+        tenant_id,
+        client_id,
+        ..
+    } = addresses.microsoft;
     let source = |id: &str, api: &str| {
         format!(
             "  {id}:

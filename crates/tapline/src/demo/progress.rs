@@ -70,7 +70,10 @@ impl Progress {
                 "  made {made}   in kafka {}   at the syslog receiver {}   repeats {}",
                 snapshot.kafka, snapshot.syslog, snapshot.repeats
             ),
-            format!("  newest: {} · {} · {}", newest.severity, newest.class_name, newest.message),
+            format!(
+                "  newest: {} · {} · {}",
+                newest.severity, newest.class_name, newest.message
+            ),
         ];
         lines.extend(self.table.lines());
         lines.push(format!("  admin page {}   stop with Ctrl-C", self.admin));
@@ -111,7 +114,10 @@ impl Progress {
             error!("missing: {line}");
         }
         if snapshot.unidentified > 0 {
-            warn!(messages = snapshot.unidentified, "syslog messages without an identity");
+            warn!(
+                messages = snapshot.unidentified,
+                "syslog messages without an identity"
+            );
         }
         let all = snapshot.kafka == events && snapshot.syslog == events;
         if !verdict.missing.is_empty() || !all {
@@ -119,7 +125,11 @@ impl Progress {
             error!(missing, "not all versions arrived at both places");
             return Exit::Failed;
         }
-        info!(events, repeated = verdict.repeated.len(), "all versions arrived at both places");
+        info!(
+            events,
+            repeated = verdict.repeated.len(),
+            "all versions arrived at both places"
+        );
         Exit::Ok
     }
 }

@@ -19,7 +19,12 @@ pub(super) struct Identity {
 
 impl Identity {
     fn uid(&self) -> String {
-        let Self { kind, tenant, id, version } = self;
+        let Self {
+            kind,
+            tenant,
+            id,
+            version,
+        } = self;
         format!("{tenant}:{kind}:{id}:{version}")
     }
 }
@@ -123,7 +128,9 @@ impl Arrivals {
                 match seen.get(uid) {
                     None => verdict.missing.push(format!("{place}: {uid}")),
                     Some(1) => {}
-                    Some(times) => verdict.repeated.push(format!("{place}: {uid}, {times} times")),
+                    Some(times) => verdict
+                        .repeated
+                        .push(format!("{place}: {uid}, {times} times")),
                 }
             }
         }
@@ -168,7 +175,12 @@ mod tests {
 
     fn identity(id: &str) -> Identity {
         let text = |text: &str| text.to_owned();
-        Identity { kind: text("graph.alert"), tenant: text("t"), id: text(id), version: text("v") }
+        Identity {
+            kind: text("graph.alert"),
+            tenant: text("t"),
+            id: text(id),
+            version: text("v"),
+        }
     }
 
     #[test]

@@ -30,7 +30,11 @@ impl ComponentTable {
     pub(crate) fn lines(&mut self) -> Vec<String> {
         let status = self.board.snapshot();
         let mut lines = vec![format!("{} · {}", status.pipeline, status.state.as_str())];
-        for kind in [ComponentKind::Source, ComponentKind::Transform, ComponentKind::Sink] {
+        for kind in [
+            ComponentKind::Source,
+            ComponentKind::Transform,
+            ComponentKind::Sink,
+        ] {
             for (id, component) in &status.components {
                 if component.kind == kind.as_str() {
                     lines.push(self.line(kind, id, component));
