@@ -14,7 +14,7 @@ use crate::edits::Edits;
 use crate::engine::{Run, Scratch};
 use crate::error::NormalizeError;
 use crate::json::Tape;
-use crate::mapping::{Files, MappingProblem, Target, Yaml};
+use crate::mapping::{Files, MappingProblem, Target};
 use crate::ocsf::{self, OcsfScratch, Plan};
 
 pub use crate::ocsf::FieldCounts;

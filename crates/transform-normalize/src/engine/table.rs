@@ -37,11 +37,6 @@ impl Words {
         }
     }
 
-    /// All ids that the table can yield.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = i64> + '_ {
-        self.exact.iter().chain(&self.begins).map(|(_, id)| *id)
-    }
-
     /// The id of a word.
     pub(crate) fn id(&self, word: &str) -> Option<i64> {
         let exact = self

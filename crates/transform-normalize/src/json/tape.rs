@@ -111,11 +111,6 @@ impl Tape {
         &self.nodes[id as usize]
     }
 
-    /// How many values there are.
-    pub(crate) fn len(&self) -> u32 {
-        self.nodes.len() as u32
-    }
-
     /// The members or elements of a value that the operator has not dropped; none of a scalar.
     pub(crate) fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         let end = match self.node(id).kind {
