@@ -11,7 +11,9 @@ pub(crate) enum ReadError {
     Token(#[source] AuthError),
     #[error("the API refuses the token (401), also a new one")]
     Unauthorized,
-    #[error("the API refuses ({status}): {message}")]
+    #[error(
+        "the API refuses ({status}): {message}; has the app the permission, the tenant the licence, and an admin consented?"
+    )]
     Denied { status: u16, message: String },
     #[error("the query is refused (400): {message}")]
     BadRequest { message: String },
