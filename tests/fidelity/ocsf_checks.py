@@ -26,6 +26,8 @@ PLACED = {
         InternalIPv6List FileName FilePath Md5 Sha1 Sha256 UserName UserDomain IpAddress Url ThreatName
         ThreatFamily Actor RemediationAction LinkToMTP DeviceCreatedMachineTags CloudCreatedMachineTags""".split(),
 }
+# Words of the source whose captions in OCSF are others.
+CAPTIONS = {"malicious": "True Positive", "noThreatsFound": "Benign", "informationalExpectedActivity": "Benign"}
 # The service says so when the client is too old for the real value; nothing is lost by not placing it.
 SENTINEL = "unknownFutureValue"
 
@@ -75,7 +77,7 @@ def is_shown(leaf, shown, text):
     if isinstance(leaf, bool):
         return True
     plain = str(leaf).removeprefix("#microsoft.graph.security.")
-    return squeezed(plain) in text or milliseconds(plain) in shown
+    return squeezed(CAPTIONS.get(plain, plain)) in text or milliseconds(plain) in shown
 
 
 def squeezed(text):
