@@ -16,3 +16,6 @@ pub(crate) use write::OcsfScratch;
 
 /// What the header `schema` says of events written here.
 pub(crate) const SCHEMA: &str = "ocsf/1.8.0";
+
+#[cfg(test)]
+mod tests;
