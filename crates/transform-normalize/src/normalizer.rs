@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tapline_core::Metadata;
 
-use crate::cef::{CefMappings, CefWriter};
+use crate::cef::{CefMappings, CefWriter, Losses};
 use crate::config::{NormalizeConfig, To};
 use crate::coverage::Coverage;
 use crate::edits::Edits;
@@ -149,6 +149,11 @@ impl Normalizer {
         self.mappings.schema()
     }
 
+    /// What the last event had to leave out (CEF only).
+    pub(crate) fn losses(&self) -> Losses {
+        self.cef.losses()
+    }
+
     /// Notes from now on which field of which kind went where (OCSF only).
     pub fn watch(&mut self) {
         self.ocsf.fields = Some(Vec::new());
@@ -178,7 +183,7 @@ impl Normalizer {
         let body = self.read(body)?;
         match &self.mappings.plans {
             Plans::Cef(mappings) => {
-                let (line, _) = write_cef(
+                let line = write_cef(
                     mappings,
                     meta,
                     body,
@@ -222,7 +227,7 @@ impl Normalizer {
         let mappings = Arc::clone(&self.mappings);
         if let Plans::Cef(mappings) = &mappings.plans {
             let body = self.read(body)?;
-            let (line, _) = write_cef(
+            let line = write_cef(
                 mappings,
                 meta,
                 body,
@@ -255,7 +260,7 @@ fn write_cef(
     tape: &mut Tape,
     scratch: &mut Scratch,
     writer: &mut CefWriter,
-) -> Result<(Bytes, crate::cef::Losses), NormalizeError> {
+) -> Result<Bytes, NormalizeError> {
     let plan = mappings.plan(meta.kind.as_str());
     let mut run = plan.run(body, meta, tape, scratch);
     Ok(writer.write(plan, &mut run)?)

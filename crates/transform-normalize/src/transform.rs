@@ -1,7 +1,7 @@
 //! The normalizer as a component of a pipeline.
 
 use tapline_core::metrics::IntCounter;
-use tapline_core::metrics::{ComponentMetrics, NORMALIZED_FIELDS};
+use tapline_core::metrics::{ComponentMetrics, NORMALIZED_FIELDS, NORMALIZED_LOSSES};
 use tapline_core::{Event, Kind, Output, Transform};
 
 use crate::normalizer::{FieldCounts, Normalizer};
@@ -12,14 +12,26 @@ pub(crate) struct Normalize {
     metrics: ComponentMetrics,
     /// Handles by kind, so that no label is looked up per event.
     counters: Vec<(Kind, [IntCounter; 3])>,
+    /// Values cut, unfit, and dropped.
+    losses: [IntCounter; 3],
 }
 
 impl Normalize {
     pub(crate) fn new(normalizer: Normalizer, metrics: ComponentMetrics) -> Self {
+        let losses = ["cut", "unfit", "dropped"];
         Self {
             normalizer,
+            losses: losses.map(|reason| metrics.counter(&NORMALIZED_LOSSES, &[reason])),
             metrics,
             counters: Vec::new(),
+        }
+    }
+
+    fn count_losses(&self) {
+        let losses = self.normalizer.losses();
+        let counts = [losses.cut, losses.unfit, losses.dropped];
+        for (counter, count) in self.losses.iter().zip(counts) {
+            counter.inc_by(u64::from(count));
         }
     }
 
@@ -46,6 +58,7 @@ impl Transform for Normalize {
         match self.normalizer.event(event.meta(), event.body()) {
             Ok((body, counts)) => {
                 self.count(&event.meta().kind, counts);
+                self.count_losses();
                 event.rewrite(body, self.normalizer.schema());
                 out.emit(event);
             }

@@ -106,22 +106,27 @@ impl Line {
         self.losses.unfit += 1;
     }
 
-    /// The finished event of at most `max_bytes` bytes, and what it lacks.
+    /// What the last event lacks.
+    pub(crate) fn losses(&self) -> Losses {
+        self.losses
+    }
+
+    /// The finished event of at most `max_bytes` bytes.
     ///
     /// Keys are left out whole, in the order of [`OutputKey::rank`], and never those of an
     /// identity; receivers would make a false event of the tail of a line cut in the middle.
     ///
     /// # Errors
     /// [`TooLong`] if the header and the keys that always stay are longer than that.
-    pub(crate) fn finish(&mut self, max_bytes: usize) -> Result<(Bytes, Losses), TooLong> {
+    pub(crate) fn finish(&mut self, max_bytes: usize) -> Result<Bytes, TooLong> {
         if self.length() <= max_bytes {
-            return Ok((self.assembled(), self.losses));
+            return Ok(self.assembled());
         }
         self.mark_truncated();
         while self.length() > max_bytes {
             self.leave_one_out(max_bytes)?;
         }
-        Ok((self.assembled(), self.losses))
+        Ok(self.assembled())
     }
 
     fn header_field(&mut self, text: &str, max_bytes: usize) {
@@ -209,9 +214,9 @@ mod tests {
     }
 
     fn finished(line: &mut Line, max_bytes: usize) -> Result<(String, Losses), TooLong> {
-        let (bytes, losses) = line.finish(max_bytes)?;
+        let bytes = line.finish(max_bytes)?;
         assert!(bytes.len() <= max_bytes);
-        Ok((String::from_utf8(bytes.to_vec()).unwrap(), losses))
+        Ok((String::from_utf8(bytes.to_vec()).unwrap(), line.losses()))
     }
 
     fn sample(line: &mut Line) {

@@ -24,8 +24,12 @@ pub(super) fn write(
     let (mut tape, mut scratch) = (Tape::default(), Scratch::default());
     tape.read(record).expect("test records are JSON");
     let mut run = plan.run(record, &meta, &mut tape, &mut scratch);
-    let (line, losses) = CefWriter::default().write(plan, &mut run)?;
-    Ok((String::from_utf8(line.to_vec()).expect("text"), losses))
+    let mut writer = CefWriter::default();
+    let line = writer.write(plan, &mut run)?;
+    Ok((
+        String::from_utf8(line.to_vec()).expect("text"),
+        writer.losses(),
+    ))
 }
 
 fn line(kind: &str, record: &str, options: &CefOptions) -> String {

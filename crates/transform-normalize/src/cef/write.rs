@@ -27,11 +27,7 @@ impl CefWriter {
     ///
     /// # Errors
     /// [`TooLong`] if the line does not fit even without its optional keys.
-    pub(crate) fn write(
-        &mut self,
-        plan: &CefPlan,
-        run: &mut Run<'_>,
-    ) -> Result<(Bytes, Losses), TooLong> {
+    pub(crate) fn write(&mut self, plan: &CefPlan, run: &mut Run<'_>) -> Result<Bytes, TooLong> {
         header_text(run, &plan.class_id, &mut self.class_id);
         header_text(run, &plan.name, &mut self.name);
         let severity = severity(run, &plan.severity);
@@ -44,6 +40,11 @@ impl CefWriter {
             self.line.text(raw, run.body);
         }
         self.line.finish(plan.max_bytes)
+    }
+
+    /// What the last line lacks.
+    pub(crate) fn losses(&self) -> Losses {
+        self.line.losses()
     }
 
     fn apply(&mut self, rule: &Rule, run: &mut Run<'_>) {

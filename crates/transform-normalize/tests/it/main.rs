@@ -1,6 +1,7 @@
 //! The normalizer as its users see it.
 
 mod fixtures;
+mod generated;
 mod ocsf;
 mod samples;
 
