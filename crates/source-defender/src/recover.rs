@@ -18,15 +18,14 @@ impl Reading {
         let legacy = matches!(self.query.style(), Style::Whole(_));
         self.pace.failed();
         self.health().failed(error.reason(legacy), error);
-        let wait = match error.action(legacy) {
-            _ if self.asks_differently(purpose, error) => None,
-            Action::WaitFor(wait) => Some((Wait::Throttled, wait.min(LONGEST_SERVER_WAIT))),
-            Action::BackOffLong => Some((Wait::BackOff, self.pace.denied())),
-            Action::BackOff | Action::AskLess => Some((Wait::BackOff, self.pace.backoff())),
+        let differently = self.asks_differently(purpose, error);
+        let (reason, wait) = match error.action(legacy) {
+            Action::WaitFor(wait) => (Wait::Throttled, wait.min(LONGEST_SERVER_WAIT)),
+            _ if differently => return,
+            Action::BackOffLong => (Wait::BackOff, self.pace.denied()),
+            Action::BackOff | Action::AskLess => (Wait::BackOff, self.pace.backoff()),
         };
-        if let Some((reason, wait)) = wait {
-            self.pause(reason, wait).await;
-        }
+        self.pause(reason, wait).await;
     }
 
     pub(crate) fn backoff_after(&self, failures: u32) -> Duration {
@@ -39,88 +38,112 @@ impl Reading {
         self.health().waited(reason, started.elapsed());
     }
 
-    /// Whether something else is asked next, which needs no wait.
+    /// Changes what is asked next if that could help; whether there is no need to wait.
     fn asks_differently(&mut self, purpose: Purpose, error: &ReadError) -> bool {
+        let differently = self.drops_link(purpose, error)
+            || self.asks_for_less(purpose, error)
+            || self.takes_tie_apart(purpose, error)
+            || self.stops_expanding(error);
+        if !differently {
+            self.asks_for_less_in_time(purpose, error);
+        }
+        differently
+    }
+
+    /// Whether it is this request that fails, and not the service or the way to it.
+    fn is_persistent(&self, error: &ReadError) -> bool {
         let failures = self.pace.failures();
-        let (expands, paged) = (
-            self.expands(),
-            matches!(self.query.style(), Style::Paged(_)),
-        );
-        let persistent = error.is_server_failure() && failures >= 2 || failures >= SHRINK_AFTER;
-        let refused = matches!(error, ReadError::BadRequest { .. });
-        let too_large = matches!(error, ReadError::TooLarge(_));
-        let (top, last_resort) = (self.top, self.last_resort);
+        match error {
+            ReadError::Server { .. } => failures >= 2,
+            ReadError::Truncated(_) | ReadError::NotAPage(_) => failures >= SHRINK_AFTER,
+            ReadError::BadRequest { .. } => true,
+            _ => false,
+        }
+    }
+
+    fn drops_link(&mut self, purpose: Purpose, error: &ReadError) -> bool {
+        let at_fault = matches!(error, ReadError::NotFound { .. } | ReadError::TooLarge(_))
+            || self.is_persistent(error);
         let Some(walking) = self.walking(purpose) else {
             return false;
         };
-        let walk = &mut walking.walk;
-        let linked = walk.ask().is_some_and(|ask| ask.link.is_some());
-        let gone = matches!(error, ReadError::NotFound { .. });
-        if linked && (refused || gone || too_large || persistent) {
-            walk.link_failed();
+        let linked = walking.walk.ask().is_some_and(|ask| ask.link.is_some());
+        if linked && at_fault {
+            walking.walk.link_failed();
             self.health().count("broken_link");
-            return true;
         }
-        if too_large {
-            return self.asks_for_less(purpose, paged, top, last_resort);
-        }
-        if refused && walk.is_special() {
-            let oddity = walk.refused();
-            oddity
-                .into_iter()
-                .for_each(|oddity| self.health().odd(oddity));
-            return true;
-        }
-        if expands && (refused || error.is_server_failure() && persistent) {
-            self.expand_from = Instant::now() + EXPAND_REST;
-            self.health().count("expand_failed");
-            return true;
-        }
-        let transient = matches!(error, ReadError::Server { .. } | ReadError::Truncated(_));
-        if refused || transient && failures.is_multiple_of(SHRINK_AFTER) {
-            self.top = (top / 2).max(1);
-            self.shrink_if_refused_at_length(purpose, refused);
-        }
-        false
+        linked && at_fault
     }
 
-    fn shrink_if_refused_at_length(&mut self, purpose: Purpose, refused: bool) {
-        let at_length = refused && self.pace.failures() >= SHRINK_AFTER;
-        if let Some(walking) = self.walking(purpose).as_mut().filter(|_| at_length) {
+    fn takes_tie_apart(&mut self, purpose: Purpose, error: &ReadError) -> bool {
+        let refused = matches!(error, ReadError::BadRequest { .. });
+        let Some(walking) = self.walking(purpose) else {
+            return false;
+        };
+        let special = refused && walking.walk.is_special();
+        if special && let Some(oddity) = walking.walk.refused() {
+            self.health().odd(oddity);
+        }
+        special
+    }
+
+    fn stops_expanding(&mut self, error: &ReadError) -> bool {
+        let of_expansion = matches!(
+            error,
+            ReadError::Server { .. } | ReadError::BadRequest { .. }
+        );
+        let stops = self.expands() && of_expansion && self.is_persistent(error);
+        if stops {
+            self.expand_from = Instant::now() + EXPAND_REST;
+            self.health().count("expand_failed");
+        }
+        stops
+    }
+
+    /// A request that fails again and again may ask for too much.
+    fn asks_for_less_in_time(&mut self, purpose: Purpose, error: &ReadError) {
+        let again = self.pace.failures().is_multiple_of(SHRINK_AFTER);
+        if !again || !self.is_persistent(error) {
+            return;
+        }
+        self.top = (self.top / 2).max(1);
+        let refused = matches!(error, ReadError::BadRequest { .. });
+        if let Some(walking) = self.walking(purpose).as_mut().filter(|_| refused) {
             walking.walk.shrink();
         }
     }
 
-    /// Smaller pages, then smaller windows, then a higher cap, then past the record.
-    fn asks_for_less(
-        &mut self,
-        purpose: Purpose,
-        paged: bool,
-        top: usize,
-        last_resort: bool,
-    ) -> bool {
+    /// After an answer that is too large: smaller pages, or smaller windows where there are no
+    /// pages; then a higher cap; then past the record.
+    fn asks_for_less(&mut self, purpose: Purpose, error: &ReadError) -> bool {
         const STEP: usize = 8;
-        if paged && top > 1 {
-            self.top = (top / STEP).max(1);
-            return true;
-        }
-        let Some(walking) = self.walking(purpose) else {
+        let paged = matches!(self.query.style(), Style::Paged(_));
+        if !matches!(error, ReadError::TooLarge(_)) {
             return false;
-        };
-        if !paged && walking.walk.shrink() {
+        }
+        if paged && self.top > 1 {
+            self.top = (self.top / STEP).max(1);
             return true;
         }
-        if !last_resort {
-            self.last_resort = true;
+        let shrunk = !paged && self.shrinks(purpose);
+        if shrunk || !self.last_resort {
+            self.last_resort = !shrunk;
             return true;
         }
-        if paged {
+        paged && self.steps_over(purpose)
+    }
+
+    fn shrinks(&mut self, purpose: Purpose) -> bool {
+        let walking = self.walking(purpose).as_mut();
+        walking.is_some_and(|walking| walking.walk.shrink())
+    }
+
+    fn steps_over(&mut self, purpose: Purpose) -> bool {
+        let what = "one record is larger than anything that can be held; it is left out";
+        self.health().notice("too_large", what);
+        if let Some(walking) = self.walking(purpose) {
             walking.walk.step_over();
-            self.health().notice(
-                "too_large",
-                "one record is larger than anything that can be held; it is left out",
-            );
         }
-        paged
+        true
     }
 }

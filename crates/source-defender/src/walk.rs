@@ -275,21 +275,21 @@ impl Walk {
 
     /// One record is too large for anything: goes past it.
     pub(crate) fn step_over(&mut self) {
-        match self.parts.pop() {
-            Some(Part::Ascending { window, skip }) => self.parts.push(Part::Ascending {
-                window,
-                skip: skip + 1,
-            }),
-            Some(Part::Tie {
-                window,
-                conditions,
-                skip,
-            }) => self.parts.push(Part::Tie {
-                window,
-                conditions,
-                skip: skip + 1,
-            }),
-            _ => {}
+        let sliced = matches!(self.parts.last(), Some(Part::Slice(_)));
+        // Among unsorted records it must stand alone before it can be told from the others.
+        if sliced && self.shrink() {
+            return;
+        }
+        match self.parts.last_mut() {
+            Some(Part::Ascending { skip, .. } | Part::Tie { skip, .. }) => *skip += 1,
+            Some(part @ Part::Slice(_)) => {
+                *part = Part::Tie {
+                    window: part.window(),
+                    conditions: Vec::new(),
+                    skip: 1,
+                };
+            }
+            Some(Part::Whole(_)) | None => {}
         }
     }
 

@@ -249,6 +249,29 @@ fn a_window_that_is_too_much_is_halved_down_to_one_tick() {
 }
 
 #[test]
+fn what_is_too_large_for_anything_is_passed_alone() {
+    let window = Window {
+        from: tick(0),
+        to: tick(4),
+    };
+    let mut walk = Walk::new(PAGED, window, 0);
+    walk.step_over();
+    assert_eq!(walk.ask().map(|ask| ask.skip), Some(1));
+
+    let mut walk = Walk::new(PAGED, window, 0);
+    let unsorted = Answered {
+        rows: 2,
+        times: vec![tick(3), tick(1)],
+        next_link: None,
+        top: 1,
+    };
+    assert_eq!(walk.answered(&unsorted), Some(Oddity::OrderIgnored));
+    (0..3).for_each(|_| walk.step_over());
+    let ask = walk.ask().expect("more");
+    assert_eq!((ask.window.to, ask.skip), (tick(1), 1));
+}
+
+#[test]
 fn windows_without_pages_are_read_one_after_the_other() {
     let width = std::time::Duration::from_micros(1);
     let window = Window {
