@@ -318,6 +318,7 @@ impl Reading {
             ANSWER_CAP
         };
         let answer = self.api.get(&url, cap, &mut self.clock).await?;
+        let answer = self.repaired(answer);
         let page = self.parse(&answer)?;
         let expanded = self.expand_one_by_one(&page, expand).await;
         let batch = self.took(purpose, &ask, top, &answer, page, &expanded);
@@ -325,6 +326,17 @@ impl Reading {
             batch,
             _permit: permit,
         }))
+    }
+
+    /// JSON is UTF-8; a record that is not would make every page that holds it unreadable, and
+    /// the reading stand still.
+    fn repaired(&self, answer: Bytes) -> Bytes {
+        if std::str::from_utf8(&answer).is_ok() {
+            return answer;
+        }
+        let what = "an answer is not UTF-8; what is not is replaced by U+FFFD";
+        self.health().notice("bad_record", what);
+        Bytes::from(String::from_utf8_lossy(&answer).into_owned())
     }
 
     fn parse<'a>(&self, answer: &'a Bytes) -> Result<Page<'a>, ReadError> {

@@ -94,6 +94,21 @@ async fn records_of_wrong_types_go_to_the_dead_letters_once() {
 }
 
 #[tokio::test]
+async fn a_record_that_is_not_utf8_does_not_stop_the_others() {
+    let rig = Rig::scripted().await;
+    let time = ago(4000);
+    let mut body = format!(r#"{{"id":"odd","lastUpdateDateTime":"{time}","title":""#).into_bytes();
+    body.extend_from_slice(b"\xFF\"}");
+    rig.graph().put_alert(Row::raw("odd", time, body));
+    let mut ids = put_alerts(&rig.graph(), "a", [ago(3000)]);
+    ids.insert("odd".to_owned());
+    let running = rig.run("graph_alerts", json!({}));
+    rig.expect_once(&ids).await;
+    running.stop().await;
+    assert!(rig.metric(&["errors_total", "bad_record"]) >= 1.0);
+}
+
+#[tokio::test]
 async fn each_emit_mode_sends_what_it_promises() {
     for (mode, expected) in [("every_version", 3), ("first", 1), ("status_changes", 2)] {
         let rig = Rig::scripted().await;
