@@ -174,11 +174,7 @@ impl Build<'_> {
             whole_in: self.whole_in(yaml),
             key,
         };
-        let dropped = self
-            .options
-            .drop
-            .iter()
-            .any(|dropped| *dropped == rule.key.name);
+        let dropped = self.options.drop.contains(&rule.key.name);
         (!dropped && (self.options.version_one || !needs_version_one)).then_some(rule)
     }
 

@@ -15,7 +15,7 @@ const FALL_BACK: &str = "hunting.unknown";
 #[derive(Debug)]
 pub(crate) struct CefMappings {
     plans: HashMap<String, CefPlan>,
-    fall_back: CefPlan,
+    fall_back: Box<CefPlan>,
     schema: &'static str,
 }
 
@@ -35,7 +35,7 @@ impl CefMappings {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let fall_back = plans.remove(FALL_BACK).expect("the program has this file");
+        let fall_back = Box::new(plans.remove(FALL_BACK).expect("the program has this file"));
         let schema = if options.version_one {
             "cef/1"
         } else {
