@@ -3,7 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tapline_core::TransformConfig;
+use tapline_core::metrics::Metrics;
+use tapline_core::{
+    BuildContext, ComponentKind, ComponentName, Event, NetworkSettings, Output, Shared,
+    TransformConfig,
+};
 use tapline_transform_normalize::{Mappings, NormalizeConfig, Normalizer, Recognizer, To};
 
 fn config() -> NormalizeConfig {
@@ -116,6 +120,51 @@ fn a_mapping_of_the_operator_that_the_standard_forbids_is_refused_with_its_line(
     check("{ cs4: id }", "needs a `label`");
     check("{ dvc: { const: here } }", "an IPv4 address");
     assert_eq!(refused("{ cs4: id, label: Id }"), Ok(()));
+}
+
+#[test]
+fn what_a_line_lacks_is_counted() {
+    let metrics = Metrics::new().expect("the table is right");
+    let component = ComponentName {
+        kind: ComponentKind::Transform,
+        type_name: "normalize",
+        id: "cef".into(),
+    };
+    let cx = BuildContext {
+        metrics: metrics.component(&component),
+        component,
+        pipeline: "tapline".into(),
+        data_dir: ".".into(),
+        config_dir: ".".into(),
+        network: NetworkSettings::default(),
+        shared: Shared::default(),
+    };
+    let long = "x".repeat(1100);
+    let record = format!(
+        r#"{{"id":"da1","alertWebUrl":"{long}","description":"{long}","createdDateTime":"soon","severity":"low"}}"#
+    );
+    let config = NormalizeConfig {
+        max_bytes: Some(1200),
+        ..config()
+    };
+    let meta = Recognizer::default()
+        .metadata(record.as_bytes(), None)
+        .expect("JSON");
+    let mut out = Output::default();
+    let mut transform = config.build(&cx).expect("ours are right");
+    transform.apply(Event::new(record, meta), &mut out);
+    assert_eq!(
+        (out.emitted.len(), out.emitted[0].meta().schema),
+        (1, Some("cef/0"))
+    );
+    let text = String::from_utf8(metrics.render()).expect("text");
+    for (reason, count) in [("cut", 2), ("unfit", 1), ("dropped", 1)] {
+        let part = format!("reason=\"{reason}\"}} {count}");
+        let counted = |line: &str| {
+            line.starts_with("tapline_normalize_losses_total") && line.ends_with(&part)
+        };
+        assert!(text.lines().any(counted), "{part} in {text}");
+    }
 }
 
 #[test]
