@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tapline_core::{
-    Batch, Checkpoint, Control, Cursor, Event, OpenError, Partition, Source, SourceContext,
+    Batch, Checkpoint, Control, Cursor, Event, Health, OpenError, Partition, Source, SourceContext,
     SourceError, SourceHost, StreamIdentity,
 };
 use tokio::sync::{Notify, mpsc, watch};
@@ -23,7 +23,8 @@ pub enum Settling {
     /// Settles it at once and makes its cursor durable.
     #[default]
     AtOnce,
-    /// Keeps it unsettled until [`RecordingHost::settle_all`] or [`RecordingHost::lose`].
+    /// Keeps its events unsettled until [`RecordingHost::settle_all`] or [`RecordingHost::lose`];
+    /// a cursor that moves without events is settled when all before it is.
     Held,
     /// Takes no batch: the source feels backpressure.
     Stuck,
@@ -79,6 +80,7 @@ struct State {
     settling: Settling,
     delay: Duration,
     recorded: Vec<Recorded>,
+    healths: Vec<(String, Health)>,
     partitions: HashMap<String, Stored>,
 }
 
@@ -217,6 +219,11 @@ impl RecordingHost {
         batches.flat_map(|batch| batch.rejected.clone()).collect()
     }
 
+    /// Everything that the source said of its partitions' health, in order, with their names.
+    pub fn healths(&self) -> Vec<(String, Health)> {
+        self.state().healths.clone()
+    }
+
     /// The events whose batches were settled, partition by partition; repeats included.
     pub fn settled(&self) -> Vec<Event> {
         let state = self.state();
@@ -305,7 +312,9 @@ impl RecordingHost {
         if stored.generation != generation || stored.epoch != batch.epoch() {
             return; // of an abandoned reading
         }
-        if settling == Settling::AtOnce {
+        // Nothing of a batch without events can be unsettled, once all before it is settled.
+        let is_settled = stored.held.is_empty() && batch.events.is_empty();
+        if settling == Settling::AtOnce || is_settled {
             stored.commit(batch);
         } else {
             stored.held.push_back(batch);
@@ -375,6 +384,10 @@ impl SourceHost for RecordingHost {
                 .receive(Arc::clone(&name), generation, received),
         );
         Ok(Partition::new(name, checkpoint, batches, commands))
+    }
+
+    fn report(&self, partition: &str, health: Health) {
+        self.state().healths.push((partition.to_owned(), health));
     }
 }
 

@@ -11,7 +11,6 @@ use tapline_testkit::{assert_metrics, check_source};
 use crate::rig::{Rig, ago, put_alerts};
 
 #[tokio::test]
-#[ignore = "the recording host holds the commit of the starting point back for ever, which the runtime does not"]
 async fn the_source_keeps_the_contract_of_sources() {
     let rig = Rig::scripted().await;
     rig.graph().set_page_clamp(20);
