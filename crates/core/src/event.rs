@@ -182,6 +182,11 @@ impl Event {
         self.ticket = Some(ticket);
     }
 
+    /// Takes the event out of its batch; whoever holds the ticket has to settle it.
+    pub fn detach(&mut self) -> Option<Ticket> {
+        self.ticket.take()
+    }
+
     /// Ends its life.
     pub fn settle(mut self, verdict: Verdict) {
         if let Some(ticket) = self.ticket.take() {

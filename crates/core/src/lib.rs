@@ -35,7 +35,7 @@ pub use settle::{Outcome, Ticket, Verdict};
 pub use severity::Severity;
 pub use sink::{Delivery, Fault, Sink, SinkConfig, SinkLimits};
 pub use source::{
-    Control, OpenError, Partition, Source, SourceConfig, SourceContext, SourceError, SourceHost,
-    Stopped, StreamIdentity,
+    Control, Health, OpenError, Partition, Source, SourceConfig, SourceContext, SourceError,
+    SourceHost, Stopped, StreamIdentity,
 };
 pub use transform::{Output, Transform, TransformConfig};

@@ -70,6 +70,19 @@ pub struct Stopped;
 pub trait SourceHost: Send + Sync {
     /// Reads the checkpoint of a partition and connects it.
     async fn open(&self, partition: &str, stream: StreamIdentity) -> Result<Partition, OpenError>;
+
+    /// Notes how the reading of a partition is going; who shows nothing to people may ignore it.
+    fn report(&self, _partition: &str, _health: Health) {}
+}
+
+/// How the reading of a partition is going, for people.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Health {
+    /// It is read.
+    Good,
+    /// It cannot be read now, for this reason; best with what a human should do. Never a secret
+    /// or the body of an event.
+    Degraded(String),
 }
 
 /// What a running source may ask for. Cheap to clone.
@@ -95,6 +108,11 @@ impl SourceContext {
         stream: StreamIdentity,
     ) -> Result<Partition, OpenError> {
         self.host.open(partition, stream).await
+    }
+
+    /// Says how the reading of a partition is going; once per change is enough.
+    pub fn report(&self, partition: &str, health: Health) {
+        self.host.report(partition, health);
     }
 
     /// Completes when the source has to stop. Cancel-safe.
