@@ -1,6 +1,8 @@
 """What the OCSF output has to hold, beyond being valid."""
 
 import datetime
+import ipaddress
+import json
 import re
 
 from program import Failed
@@ -26,8 +28,19 @@ PLACED = {
         InternalIPv6List FileName FilePath Md5 Sha1 Sha256 UserName UserDomain IpAddress Url ThreatName
         ThreatFamily Actor RemediationAction LinkToMTP DeviceCreatedMachineTags CloudCreatedMachineTags""".split(),
 }
-# Words of the source whose captions in OCSF are others.
-CAPTIONS = {"malicious": "True Positive", "noThreatsFound": "Benign", "informationalExpectedActivity": "Benign"}
+# Words of the source whose captions in OCSF are others (the reference, 0.2, 1, and 2).
+CAPTIONS = {
+    "active": "New",
+    "awaitingaction": "On Hold",
+    "redirected": "Closed",
+    "malicious": "True Positive",
+    "nothreatsfound": "Benign",
+    "informationalexpectedactivity": "Benign",
+    "notenoughdatatovalidate": "Insufficient Data",
+    "securitytesting": "Test",
+    "informational": "Info",
+    "unknownfuturevalue": "Unknown",
+}
 # The service says so when the client is too old for the real value; nothing is lost by not placing it.
 SENTINEL = "unknownFutureValue"
 
@@ -67,17 +80,28 @@ def coverage(records, events):
 
 
 def lost_values(record, event):
-    """Scalars of the record that the event shows in no form."""
-    shown = [str(leaf) for leaf in leaves(event)]
+    """Scalars of the record that the event shows in no form; both as JSON text."""
+    # Numbers as they stand: 1e400 is no float of any language, and 9007199254740993 not of most.
+    record, event = (json.loads(text, parse_float=str) for text in (record, event))
+    shown = {str(leaf) for leaf in leaves(event)}
     text = squeezed("\n".join(shown))
     return [leaf for leaf in leaves(record) if not is_shown(leaf, shown, text)]
 
 
 def is_shown(leaf, shown, text):
-    if isinstance(leaf, bool):
-        return True
     plain = str(leaf).removeprefix("#microsoft.graph.security.")
-    return squeezed(CAPTIONS.get(plain, plain)) in text or milliseconds(plain) in shown
+    if isinstance(leaf, bool) or plain in shown:
+        return True
+    caption = CAPTIONS.get(plain.lower(), plain)
+    return squeezed(caption) in text or milliseconds(plain) in shown or plain_address(plain) in shown
+
+
+def plain_address(text):
+    """IPv4 written as IPv6 is told as IPv4."""
+    try:
+        return str(ipaddress.IPv6Address(text).ipv4_mapped)
+    except ValueError:
+        return None
 
 
 def squeezed(text):
