@@ -62,7 +62,7 @@ async fn a_refresh_token_lives_on_through_restarts_until_it_is_revoked() {
     let shown = requests
         .iter()
         .filter_map(|request| request.form_value("refresh_token"));
-    let shown: std::collections::BTreeSet<String> = shown.map(Into::into).collect();
+    let shown: std::collections::BTreeSet<String> = shown.collect();
     assert_eq!(
         shown.len(),
         4,
