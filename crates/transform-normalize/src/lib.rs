@@ -32,6 +32,7 @@ mod normalizer;
 mod ocsf;
 mod recognize;
 mod tables;
+mod time;
 mod transform;
 
 pub use config::{NormalizeConfig, To};
