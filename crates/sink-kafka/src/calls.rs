@@ -7,11 +7,14 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
+
+use crate::troubles::Troubles;
 
 /// Positions that failed, and with which code, in order of arrival.
 pub(crate) type Failures = Vec<(usize, RDKafkaErrorCode)>;
@@ -20,6 +23,7 @@ pub(crate) type Failures = Vec<(usize, RDKafkaErrorCode)>;
 #[derive(Default)]
 pub(crate) struct Calls {
     table: Mutex<Table>,
+    troubles: Troubles,
 }
 
 #[derive(Default)]
@@ -103,9 +107,20 @@ impl Calls {
 }
 
 impl ClientContext for Calls {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        // What matters of it also comes through `error`, where repeats can be told apart.
+        debug!(facility, message, "librdkafka");
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        // Reasons name brokers and causes; librdkafka keeps passwords out of them.
-        warn!(%error, reason, "librdkafka reports");
+        let code = error.rdkafka_error_code();
+        if self
+            .troubles
+            .is_news(code.unwrap_or(RDKafkaErrorCode::Unknown))
+        {
+            // Reasons name brokers and causes; librdkafka keeps passwords out of them.
+            warn!(%error, reason, "kafka is in trouble");
+        }
     }
 }
 

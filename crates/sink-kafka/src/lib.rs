@@ -20,5 +20,6 @@ mod record;
 mod settings;
 mod sink;
 mod topic;
+mod troubles;
 
 pub use config::KafkaConfig;
