@@ -131,8 +131,9 @@ pub(crate) struct Shape {
 /// The names that are asked for in one object, as a hash table with open addressing.
 #[derive(Debug)]
 pub(crate) struct Level {
-    /// Index into `spellings` plus one; 0 is free. The length is a power of two.
-    table: Box<[u16]>,
+    /// Hash of a name, and its index into `spellings` plus one; 0 is free. The length is a power
+    /// of two.
+    table: Box<[(u32, u16)]>,
     spellings: Box<[(Box<str>, u16)]>,
     wanted: Box<[Wanted]>,
 }
@@ -175,51 +176,64 @@ impl Level {
     /// What is wanted of a member, by its name in any case.
     #[inline]
     pub(crate) fn wanted(&self, name: &str) -> Option<&Wanted> {
+        let hash = hash(name.as_bytes());
         let mask = self.table.len() - 1;
-        let mut at = hash(name.as_bytes()) & mask;
+        let mut at = hash as usize & mask;
         loop {
-            let entry = self.table[at];
+            let (known, entry) = self.table[at];
             if entry == 0 {
                 return None;
             }
-            let (known, wanted) = &self.spellings[usize::from(entry) - 1];
-            if known.eq_ignore_ascii_case(name) {
-                return Some(&self.wanted[usize::from(*wanted)]);
+            if known == hash {
+                let (spelling, wanted) = &self.spellings[usize::from(entry) - 1];
+                if **spelling == *name || spelling.eq_ignore_ascii_case(name) {
+                    return Some(&self.wanted[usize::from(*wanted)]);
+                }
             }
             at = (at + 1) & mask;
         }
     }
 }
 
-fn hash_table(spellings: &[(Box<str>, u16)]) -> Box<[u16]> {
+fn hash_table(spellings: &[(Box<str>, u16)]) -> Box<[(u32, u16)]> {
     let size = (spellings.len() * 4).next_power_of_two().max(4);
-    let mut table = vec![0_u16; size];
+    let mut table = vec![(0, 0); size];
     for (index, (name, _)) in spellings.iter().enumerate() {
-        let mut at = hash(name.as_bytes()) & (size - 1);
-        while table[at] != 0 {
+        let hash = hash(name.as_bytes());
+        let mut at = hash as usize & (size - 1);
+        while table[at].1 != 0 {
             at = (at + 1) & (size - 1);
         }
-        table[at] = index as u16 + 1;
+        table[at] = (hash, index as u16 + 1);
     }
     table.into()
 }
 
 /// A hash that does not see the case of letters: of the length and the first and last eight bytes.
 #[inline]
-fn hash(name: &[u8]) -> usize {
+fn hash(name: &[u8]) -> u32 {
     const FOLD: u64 = 0x2020_2020_2020_2020;
-    let word = |bytes: &[u8]| {
-        let mut eight = [0; 8];
-        eight[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(eight) | FOLD
-    };
-    let edge = name.len().min(8);
-    let mixed = word(&name[..edge])
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-        .rotate_left(23)
-        ^ word(&name[name.len() - edge..])
-        ^ (name.len() as u64);
-    (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize
+    const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+    let (first, last) = edges(name);
+    let mixed =
+        (first | FOLD).wrapping_mul(MIX).rotate_left(23) ^ (last | FOLD) ^ (name.len() as u64);
+    (mixed.wrapping_mul(MIX) >> 32) as u32
+}
+
+/// The first and the last eight bytes, which overlap in short names; fewer if there are no more.
+#[inline]
+fn edges(name: &[u8]) -> (u64, u64) {
+    if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        return (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+    }
+    if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        return (
+            u32::from_le_bytes(*first).into(),
+            u32::from_le_bytes(*last).into(),
+        );
+    }
+    let byte = |byte: Option<&u8>| byte.copied().unwrap_or_default().into();
+    (byte(name.first()), byte(name.last()))
 }
 
 #[cfg(test)]
