@@ -16,7 +16,7 @@ use tapline_core::{ComponentName, Event, Rejected, Verdict};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::status::{State, StatusBoard};
+use crate::status::{StatusBoard, Trouble};
 use files::{Files, WriteError};
 
 /// Letters written and synced together.
@@ -139,7 +139,7 @@ impl Writer {
         }
         if let Some(component) = stuck {
             tracing::info!(%component, "dead letters are kept again");
-            self.board.component(&component, State::Running, None);
+            self.board.trouble(&component, Trouble::DeadLetters, None);
         }
         true
     }
@@ -173,8 +173,8 @@ impl Writer {
             let detail = format!("dead letters cannot be kept: {error}");
             tracing::error!(component = %first.component, %error, waiting = waiting.len(),
                 "dead letters cannot be kept; rejected events wait, and their streams with them");
-            self.board
-                .component(&first.component.id, State::Degraded, Some(detail));
+            let id = &first.component.id;
+            self.board.trouble(id, Trouble::DeadLetters, Some(detail));
         }
     }
 }

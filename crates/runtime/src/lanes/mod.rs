@@ -8,6 +8,8 @@
 mod backoff;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -67,6 +69,7 @@ pub(crate) struct Lanes<E, R> {
     busy: HashMap<u64, VecDeque<Item<E>>, BuildHasherDefault<LaneHasher>>,
     held_events: usize,
     held_bytes: usize,
+    denied_events: usize,
     in_flight: usize,
     serial: u64,
     outages: u32,
@@ -84,6 +87,8 @@ struct Slot {
     lane: u64,
     bytes: usize,
     attempts: u32,
+    /// Whether a human has to act before it goes through, by the last attempt.
+    denied: bool,
 }
 
 /// Lanes are hashes already.
@@ -122,6 +127,7 @@ impl<E, R: Rng> Lanes<E, R> {
             busy: HashMap::default(),
             held_events: 0,
             held_bytes: 0,
+            denied_events: 0,
             in_flight: 0,
             serial: 0,
             outages: 0,
@@ -135,6 +141,7 @@ impl<E, R: Rng> Lanes<E, R> {
             lane,
             bytes,
             attempts: 0,
+            denied: false,
         };
         self.held_events += 1;
         self.held_bytes += bytes;
@@ -151,6 +158,11 @@ impl<E, R: Rng> Lanes<E, R> {
     /// Whether everything is decided.
     pub(crate) fn is_empty(&self) -> bool {
         self.held_events == 0
+    }
+
+    /// Whether the destination refuses us for at least one event.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.denied_events > 0
     }
 
     /// Events taken in and not yet decided.
@@ -255,6 +267,7 @@ impl<E, R: Rng> Lanes<E, R> {
             .collect();
         self.held_events -= items.len();
         self.held_bytes -= items.iter().map(|item| item.slot.bytes).sum::<usize>();
+        self.denied_events -= items.iter().filter(|item| item.slot.denied).count();
         items.into_iter().map(|item| item.event).collect()
     }
 
@@ -342,6 +355,7 @@ impl<E, R: Rng> Lanes<E, R> {
     fn release(&mut self, slot: Slot) {
         self.held_events -= 1;
         self.held_bytes -= slot.bytes;
+        self.denied_events -= usize::from(slot.denied);
         if let std::collections::hash_map::Entry::Occupied(mut lane) = self.busy.entry(slot.lane) {
             match lane.get_mut().pop_front() {
                 Some(next) => self.first.push_back(next),
@@ -350,6 +364,13 @@ impl<E, R: Rng> Lanes<E, R> {
                 }
             }
         }
+    }
+
+    fn failed(&mut self, slot: &mut Slot, fault: &Fault) {
+        self.denied_events -= usize::from(slot.denied);
+        slot.denied = matches!(fault, Fault::Denied { .. });
+        self.denied_events += usize::from(slot.denied);
+        slot.attempts = slot.attempts.saturating_add(1);
     }
 
     /// The destination is away: everything of the call goes back to the front, and all wait.
@@ -361,8 +382,8 @@ impl<E, R: Rng> Lanes<E, R> {
         let denied = again
             .iter()
             .any(|(_, fault)| matches!(fault, Fault::Denied { .. }));
-        for (mut item, _) in again.into_iter().rev() {
-            item.slot.attempts = item.slot.attempts.saturating_add(1);
+        for (mut item, fault) in again.into_iter().rev() {
+            self.failed(&mut item.slot, &fault);
             self.first.push_front(item);
         }
         // Calls that were under way when the rest began tell nothing new.
@@ -379,8 +400,8 @@ impl<E, R: Rng> Lanes<E, R> {
     /// Others of the call went through: each of these waits for itself.
     fn rest_each(&mut self, again: Vec<(Item<E>, Fault)>, now: Instant) {
         for (mut item, fault) in again {
-            item.slot.attempts = item.slot.attempts.saturating_add(1);
-            let denied = matches!(fault, Fault::Denied { .. });
+            self.failed(&mut item.slot, &fault);
+            let denied = item.slot.denied;
             let asked = asked_wait(&fault);
             let wait = self
                 .backoff
@@ -439,109 +460,4 @@ fn by_position(delivery: Delivery, events: usize) -> Vec<Option<Fault>> {
         }
     }
     faults
-}
-
-#[cfg(test)]
-mod tests {
-    use rand::SeedableRng;
-    use rand::rngs::SmallRng;
-
-    use super::*;
-
-    fn lanes(max_events: usize, max_in_flight: usize) -> Lanes<&'static str, SmallRng> {
-        let limits = SinkLimits {
-            max_events,
-            max_bytes: 100,
-            max_in_flight,
-        };
-        Lanes::new(limits, Backoff::default(), SmallRng::seed_from_u64(1))
-    }
-
-    fn retry(after: Option<Duration>) -> Fault {
-        Fault::Retry {
-            after,
-            reason: "busy",
-        }
-    }
-
-    #[test]
-    fn only_the_lane_of_a_retried_event_waits() {
-        let mut lanes = lanes(2, 1);
-        let mut now = Instant::now();
-        for (event, lane) in [("a1", 1), ("b1", 2), ("a2", 1), ("b2", 2)] {
-            lanes.push(event, lane, 1);
-        }
-        let call = lanes.next_call(now).expect("due");
-        assert_eq!(call.events, ["a1", "b1"]);
-        assert!(lanes.next_call(now).is_none(), "one call at a time");
-        let delivery = Delivery {
-            exceptions: vec![(0, retry(Some(Duration::from_secs(5))))],
-        };
-        let taken = lanes.outcome(call.slots, call.events, delivery, now);
-        assert_eq!((taken.delivered, taken.outage), (vec!["b1"], false));
-        let call = lanes.next_call(now).expect("lane b is free");
-        assert_eq!(call.events, ["b2"]);
-        lanes.outcome(call.slots, call.events, Delivery::all(), now);
-        assert!(lanes.next_call(now).is_none());
-        let due = lanes.wakes_at().expect("a1 waits");
-        assert!(due >= now + Duration::from_secs(5), "the wait asked for");
-        now = due;
-        let call = lanes.next_call(now).expect("due");
-        assert_eq!(call.events, ["a1"]);
-        lanes.outcome(call.slots, call.events, Delivery::all(), now);
-        assert_eq!(lanes.next_call(now).expect("due").events, ["a2"]);
-    }
-
-    #[test]
-    fn a_sink_that_takes_nothing_is_asked_less_and_less_by_one_call() {
-        let mut lanes = lanes(1, 4);
-        let mut now = Instant::now();
-        let begin = now;
-        for lane in 0..6 {
-            lanes.push("x", lane, 1);
-        }
-        let calls: Vec<_> = std::iter::from_fn(|| lanes.next_call(now)).collect();
-        assert_eq!(calls.len(), 4);
-        for call in calls {
-            let nothing = Delivery::none(1, retry(None));
-            assert!(lanes.outcome(call.slots, call.events, nothing, now).outage);
-        }
-        for _ in 0..20 {
-            now = lanes.wakes_at().expect("a next attempt");
-            let call = lanes.next_call(now).expect("due");
-            assert!(lanes.next_call(now).is_none(), "a single attempt");
-            lanes.outcome(call.slots, call.events, Delivery::none(1, retry(None)), now);
-        }
-        assert!(now - begin > Duration::from_secs(200), "{:?}", now - begin);
-    }
-
-    #[test]
-    fn a_call_keeps_to_the_bounds_and_a_larger_event_goes_alone() {
-        let mut lanes = lanes(10, 9);
-        let now = Instant::now();
-        for (lane, bytes) in [(1, 60), (2, 60), (3, 500), (4, 1)] {
-            lanes.push("x", lane, bytes);
-        }
-        let sizes: Vec<usize> = std::iter::from_fn(|| lanes.next_call(now))
-            .map(|call| call.events.len())
-            .collect();
-        assert_eq!(sizes, [1, 1, 1, 1]);
-    }
-
-    #[test]
-    fn a_rejected_event_lets_its_lane_go_on() {
-        let mut lanes = lanes(5, 1);
-        let now = Instant::now();
-        lanes.push("bad", 1, 1);
-        lanes.push("good", 1, 1);
-        let call = lanes.next_call(now).expect("due");
-        let reject = Fault::Reject {
-            reason: "too_large",
-            why: "1 byte over".to_owned(),
-        };
-        let taken = lanes.outcome(call.slots, call.events, Delivery::none(1, reject), now);
-        assert_eq!(taken.rejected.len(), 1);
-        assert!(!taken.outage, "a decision is no outage");
-        assert_eq!(lanes.next_call(now).expect("due").events, ["good"]);
-    }
 }

@@ -1,17 +1,15 @@
 //! The transforms between one source partition and the sinks, each with its own instance.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use tapline_core::metrics::IntCounter;
-use tapline_core::metrics::{DISCARDED_EVENTS, ERRORS, RECEIVED_EVENTS, SENT_EVENTS};
-use tapline_core::{BuildContext, BuildError, ComponentName, Event, Output, Transform};
+use tapline_core::{BuildContext, BuildError, ComponentName, Event};
 use tokio::sync::mpsc;
 
 use super::Inlets;
+use super::stage::{Broken, Care, Recipe, Stage};
 use crate::dead_letters::Letter;
-use crate::topology::{Factory, Topology};
+use crate::topology::Topology;
 
 /// What a source's events go through, by position: transforms that they reach, in order, then
 /// sinks.
@@ -24,8 +22,7 @@ pub(super) struct Plan {
 
 #[derive(Clone)]
 struct PlanStep {
-    cx: BuildContext,
-    build: Factory<dyn Transform>,
+    recipe: Recipe,
     goals: Vec<Goal>,
 }
 
@@ -55,11 +52,12 @@ impl Plan {
             let goal = Goal::Step(plan.steps.len());
             if plan.connect(&node.inputs, goal, &places) {
                 places.insert(Arc::clone(&node.name.id), Place::Step(plan.steps.len()));
-                plan.steps.push(PlanStep {
+                let recipe = Recipe {
                     cx: contexts[&node.name.id].clone(),
                     build: Arc::clone(&node.build),
-                    goals: Vec::new(),
-                });
+                };
+                let goals = Vec::new();
+                plan.steps.push(PlanStep { recipe, goals });
             }
         }
         for (node, inlet) in topology.sinks.iter().zip(sinks) {
@@ -74,7 +72,8 @@ impl Plan {
     /// Builds every transform once, so that a wrong setting shows before anything runs.
     pub(super) fn check(&self) -> Result<(), (ComponentName, BuildError)> {
         for step in &self.steps {
-            (step.build)(&step.cx).map_err(|error| (step.cx.component.clone(), error))?;
+            let Recipe { cx, build } = &step.recipe;
+            build(cx).map_err(|error| (cx.component.clone(), error))?;
         }
         Ok(())
     }
@@ -106,34 +105,16 @@ enum Place {
 /// A running plan.
 pub(super) struct Flow {
     entry: Vec<Goal>,
+    goals: Vec<Vec<Goal>>,
     stages: Vec<Stage>,
     outlets: Vec<Outlet>,
     letters: Vec<Letter>,
-}
-
-struct Stage {
-    step: PlanStep,
-    transform: Option<Box<dyn Transform>>,
-    inbox: Vec<Event>,
-    output: Output,
-    counters: StageCounters,
 }
 
 struct Outlet {
     inlet: mpsc::Sender<Vec<Event>>,
     waiting: Vec<Event>,
 }
-
-struct StageCounters {
-    received: IntCounter,
-    sent: IntCounter,
-    filtered: IntCounter,
-    panicked: IntCounter,
-}
-
-/// A transform panicked, or could not be built anew after it did; its events are lost.
-#[derive(Debug)]
-pub(super) struct Broken;
 
 impl Flow {
     /// Instances are built when the first event comes.
@@ -142,9 +123,14 @@ impl Flow {
             inlet,
             waiting: Vec::new(),
         });
+        let steps = plan.steps.into_iter();
+        let (stages, goals) = steps
+            .map(|step| (Stage::new(step.recipe), step.goals))
+            .unzip();
         Self {
             entry: plan.entry,
-            stages: plan.steps.into_iter().map(Stage::new).collect(),
+            goals,
+            stages,
             outlets: outlets.collect(),
             letters: Vec::new(),
         }
@@ -154,15 +140,20 @@ impl Flow {
     /// [`Flow::hand_over`].
     ///
     /// # Errors
-    /// [`Broken`] if a transform panicked: everything that was under way here is dropped.
-    pub(super) fn apply(&mut self, events: impl Iterator<Item = Event>) -> Result<(), Broken> {
+    /// [`Broken`] if a transform panicked on events together, or cannot be built: everything
+    /// that was under way here is dropped.
+    pub(super) fn apply(
+        &mut self,
+        events: impl Iterator<Item = Event>,
+        care: Care,
+    ) -> Result<(), Broken> {
         let mut first: Vec<Event> = events.collect();
         self.distribute(&mut first, None);
         for index in 0..self.stages.len() {
             if self.stages[index].inbox.is_empty() {
                 continue;
             }
-            if self.stages[index].apply(&mut self.letters).is_err() {
+            if self.stages[index].apply(care, &mut self.letters).is_err() {
                 self.clear();
                 return Err(Broken);
             }
@@ -199,8 +190,7 @@ impl Flow {
     pub(super) fn clear(&mut self) {
         self.letters.clear();
         for stage in &mut self.stages {
-            stage.inbox.clear();
-            stage.output = Output::default();
+            stage.clear();
         }
         for outlet in &mut self.outlets {
             outlet.waiting.clear();
@@ -210,12 +200,12 @@ impl Flow {
     /// Moves events to all goals of a step, or of the source; all but the last get clones.
     fn distribute(&mut self, events: &mut Vec<Event>, step: Option<usize>) {
         let goals = match step {
-            Some(step) => self.stages[step].step.goals.len(),
+            Some(step) => self.goals[step].len(),
             None => self.entry.len(),
         };
         for position in 0..goals {
             let goal = match step {
-                Some(step) => self.stages[step].step.goals[position],
+                Some(step) => self.goals[step][position],
                 None => self.entry[position],
             };
             let target = match goal {
@@ -227,67 +217,5 @@ impl Flow {
                 false => target.extend(events.iter().cloned()),
             }
         }
-    }
-}
-
-impl Stage {
-    fn new(step: PlanStep) -> Self {
-        let metrics = &step.cx.metrics;
-        let counters = StageCounters {
-            received: metrics.counter(&RECEIVED_EVENTS, &[]),
-            sent: metrics.counter(&SENT_EVENTS, &[]),
-            filtered: metrics.counter(&DISCARDED_EVENTS, &["filtered"]),
-            panicked: metrics.counter(&ERRORS, &["processing", "panicked"]),
-        };
-        Self {
-            step,
-            transform: None,
-            inbox: Vec::new(),
-            output: Output::default(),
-            counters,
-        }
-    }
-
-    fn apply(&mut self, letters: &mut Vec<Letter>) -> Result<(), Broken> {
-        self.counters.received.inc_by(self.inbox.len() as u64);
-        self.run_caught()?;
-        self.counters.sent.inc_by(self.output.emitted.len() as u64);
-        self.counters.filtered.inc_by(self.output.discarded);
-        self.output.discarded = 0;
-        for rejected in self.output.rejected.drain(..) {
-            let reason = rejected.reason;
-            let metrics = &self.step.cx.metrics;
-            metrics.counter(&DISCARDED_EVENTS, &[reason]).inc();
-            letters.push(Letter::new(&self.step.cx.component, rejected));
-        }
-        Ok(())
-    }
-
-    /// The instance is built anew after a panic, since nobody knows what it left behind.
-    fn run_caught(&mut self) -> Result<(), Broken> {
-        let mut transform = match self.transform.take() {
-            Some(transform) => transform,
-            None => self.build()?,
-        };
-        let run = AssertUnwindSafe(|| {
-            for event in self.inbox.drain(..) {
-                transform.apply(event, &mut self.output);
-            }
-        });
-        if catch_unwind(run).is_err() {
-            self.counters.panicked.inc();
-            tracing::error!(component = %self.step.cx.component, "transform panicked; its events are read again");
-            return Err(Broken);
-        }
-        self.transform = Some(transform);
-        Ok(())
-    }
-
-    fn build(&self) -> Result<Box<dyn Transform>, Broken> {
-        (self.step.build)(&self.step.cx).map_err(|error| {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(component = %self.step.cx.component, error, "transform cannot be built");
-            Broken
-        })
     }
 }

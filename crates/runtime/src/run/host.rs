@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tapline_core::{
-    BuildContext, Checkpoint, Control, OpenError, Partition, SourceHost, Stopped, StreamIdentity,
+    BuildContext, Checkpoint, Control, Health, OpenError, Partition, SourceHost, Stopped,
+    StreamIdentity,
 };
 use tokio::sync::{Mutex, mpsc, watch};
 
@@ -18,7 +19,7 @@ use super::pipe::{Pipe, PipeCounters};
 use crate::budget::Share;
 use crate::checkpoint::PartitionKey;
 use crate::dead_letters::DeadLetters;
-use crate::status::State;
+use crate::status::Trouble;
 
 /// Batches between a source and a partition's intake; bytes are bounded by the budget behind it.
 const BATCHES: usize = 2;
@@ -58,6 +59,16 @@ impl SourceHost for Host {
         let (opened, partition) = self.connect(key.clone(), stream, checkpoint);
         self.opened.lock().await.insert(key.partition, opened);
         Ok(partition)
+    }
+
+    fn report(&self, partition: &str, health: Health) {
+        let detail = match health {
+            Health::Good => None,
+            Health::Degraded(detail) => Some(detail),
+        };
+        let trouble = Trouble::Partition(partition.into());
+        let board = &self.engine.board;
+        board.trouble(&self.cx.component.id, trouble, detail);
     }
 }
 
@@ -112,9 +123,8 @@ impl Host {
             describe(wanted),
         );
         tracing::error!(component = %self.cx.component, "{text}");
-        self.engine
-            .board
-            .component(id, State::Degraded, Some(text.clone()));
+        let board = &self.engine.board;
+        board.trouble(id, Trouble::Itself, Some(text.clone()));
         self.engine.end(Ended::Refused(text.clone()));
         OpenError::ForeignCheckpoint(text)
     }

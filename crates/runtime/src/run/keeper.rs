@@ -10,11 +10,12 @@ use tapline_core::{Checkpoint, Control, Cursor, StreamIdentity};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::chain;
 use super::engine::Engine;
 use super::ledger::Ledger;
 use crate::checkpoint::{Commit, PartitionKey, StoreError};
 use crate::settling::{Changes, Step};
-use crate::status::State;
+use crate::status::{State, Trouble};
 
 /// Between attempts of a store that refuses.
 const STORE_AGAIN: Duration = Duration::from_millis(500);
@@ -102,14 +103,16 @@ impl Keeper {
                 () = self.engine.abandoned() => return false,
             }
         }
-        if failed {
-            tracing::info!(component = self.key.component, "checkpoints are kept again");
-            self.engine
-                .board
-                .component(&self.key.component, State::Running, None);
-        }
+        self.recovered(failed);
         self.done(&commit);
         true
+    }
+
+    fn recovered(&self, failed: bool) {
+        if failed {
+            tracing::info!(component = self.key.component, "checkpoints are kept again");
+            self.trouble(None);
+        }
     }
 
     fn step(&self, cursor: Cursor, changes: Changes) -> Commit {
@@ -140,10 +143,12 @@ impl Keeper {
             error = error as &dyn std::error::Error,
             "checkpoint not kept; trying again, nothing moves meanwhile"
         );
-        let detail = format!("checkpoint not kept: {error}");
-        self.engine
-            .board
-            .component(&self.key.component, State::Degraded, Some(detail));
+        self.trouble(Some(format!("checkpoint not kept: {}", chain(error))));
+    }
+
+    fn trouble(&self, detail: Option<String>) {
+        let id = &self.key.component;
+        self.engine.board.trouble(id, Trouble::Checkpoints, detail);
     }
 
     /// What settled before the end is kept, if the store takes it at once.
@@ -174,11 +179,16 @@ impl Keeper {
     }
 
     async fn read_durable(&self) -> Option<Checkpoint> {
+        let mut failed = false;
         loop {
             match self.engine.store.read(&self.key).await {
-                Ok(stored) => return Some(stored.map(|s| s.checkpoint).unwrap_or_default()),
+                Ok(stored) => {
+                    self.recovered(failed);
+                    return Some(stored.map(|s| s.checkpoint).unwrap_or_default());
+                }
                 Err(error) => self.complain(&error),
             }
+            failed = true;
             tokio::select! {
                 () = sleep(STORE_AGAIN) => {}
                 () = self.engine.abandoned() => return None,

@@ -55,6 +55,11 @@ impl Ledger {
         self.keeper.notify_one();
     }
 
+    /// How often the partition was rewound without any progress in between.
+    pub(super) fn losses(&self) -> u32 {
+        self.settling().rewinds()
+    }
+
     /// No more batches come in.
     pub(super) fn end_intake(&self) {
         self.intake_ended.store(true, Ordering::Release);

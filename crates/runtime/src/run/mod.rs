@@ -10,6 +10,7 @@ mod keeper;
 mod ledger;
 mod pipe;
 mod source;
+mod stage;
 mod worker;
 
 use std::collections::HashMap;
@@ -380,12 +381,18 @@ impl<'a> Builder<'a> {
             tasks.spawn(task.run(first));
         }
         for node in &topology.transforms {
-            self.pipeline
-                .board
-                .component(&node.name.id, State::Running, None);
+            let board = &self.pipeline.board;
+            board.component(&node.name.id, State::Running);
         }
         Ok(tasks)
     }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
 }
 
 fn failed(name: &ComponentName) -> impl Fn(BuildError) -> StartError {

@@ -13,14 +13,18 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::engine::Engine;
-use super::flow::{Broken, Flow};
+use super::flow::Flow;
 use super::ledger::Ledger;
+use super::stage::{Broken, Care};
 use crate::budget::{Permit, Share};
 use crate::dead_letters::{DeadLetters, Letter};
 use crate::settling::Pending;
 
 /// Events that are transformed before other tasks get a turn: about a millisecond of mapping.
 const CHUNK: usize = 128;
+
+/// Events that were lost so often without progress are transformed one by one.
+const LOSSES_TOGETHER: u32 = 2;
 
 pub(super) struct Pipe {
     pub(super) engine: Arc<Engine>,
@@ -170,9 +174,13 @@ impl Pipe {
     }
 
     async fn transform(&mut self, events: Vec<Event>) -> Result<(), Broken> {
+        let care = match self.ledger.losses() < LOSSES_TOGETHER {
+            true => Care::Together,
+            false => Care::OneByOne,
+        };
         let mut events = events.into_iter().peekable();
         while events.peek().is_some() {
-            self.flow.apply(events.by_ref().take(CHUNK))?;
+            self.flow.apply(events.by_ref().take(CHUNK), care)?;
             let letters = self.flow.take_letters();
             if !letters.is_empty() {
                 self.dead_letters.send(letters).await;

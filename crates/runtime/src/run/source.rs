@@ -10,13 +10,14 @@ use tapline_core::{BuildContext, Source, SourceContext};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::chain;
 use super::engine::Engine;
 use super::flow::Plan;
 use super::host::Host;
 use crate::budget::Share;
 use crate::dead_letters::DeadLetters;
 use crate::lanes::Backoff;
-use crate::status::State;
+use crate::status::{State, Trouble};
 use crate::topology::Factory;
 
 /// A run at least this long counts as a recovery.
@@ -54,9 +55,7 @@ impl SourceTask {
             let begin = Instant::now();
             let (reason, why) = match source.take().map_or_else(|| build(&cx), Ok) {
                 Ok(source) => {
-                    engine
-                        .board
-                        .component(&cx.component.id, State::Running, None);
+                    show_running(&engine, &cx);
                     run_once(source, host.clone()).await
                 }
                 Err(error) => ("build", chain(&error)),
@@ -76,9 +75,7 @@ impl SourceTask {
                 () = engine.stopping() => {}
             }
         }
-        engine
-            .board
-            .component(&cx.component.id, State::Stopped, None);
+        engine.board.component(&cx.component.id, State::Stopped);
     }
 
     fn into_host(self) -> Host {
@@ -91,6 +88,14 @@ impl SourceTask {
             opened: Default::default(),
         }
     }
+}
+
+/// What an earlier instance said is no longer true.
+fn show_running(engine: &Engine, cx: &BuildContext) {
+    let id = &cx.component.id;
+    engine.board.forget_partitions(id);
+    engine.board.trouble(id, Trouble::Itself, None);
+    engine.board.component(id, State::Running);
 }
 
 /// Why it ended: a metric label, and for a human.
@@ -108,13 +113,6 @@ fn report(engine: &Engine, cx: &BuildContext, reason: &'static str, why: &str) {
     cx.metrics.counter(&ERRORS, &["receiving", reason]).inc();
     tracing::error!(component = %cx.component, reason, why, "source ended; building it anew");
     let detail = format!("being built anew: {why}");
-    engine
-        .board
-        .component(&cx.component.id, State::Degraded, Some(detail));
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
+    let id = &cx.component.id;
+    engine.board.trouble(id, Trouble::Itself, Some(detail));
 }

@@ -24,7 +24,7 @@ use super::Ended;
 use super::engine::Engine;
 use crate::dead_letters::{DeadLetters, Letter};
 use crate::lanes::{Backoff, Call, Lanes, Slots, Taken};
-use crate::status::State;
+use crate::status::{State, Trouble};
 
 /// How long a sink may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -95,7 +95,7 @@ impl Worker {
 
     /// Runs until nothing can come in any more and everything is decided, or all is given up.
     pub(super) async fn run(mut self) {
-        self.show(State::Running, None);
+        self.show(State::Running);
         let engine = Arc::clone(&self.engine);
         tokio::select! {
             () = self.deliver_all() => {}
@@ -108,7 +108,7 @@ impl Worker {
         if timeout(GOODBYE, self.sink.close()).await.is_err() {
             tracing::warn!(component = %self.component, "sink did not close in time");
         }
-        self.show(State::Stopped, None);
+        self.show(State::Stopped);
     }
 
     async fn deliver_all(&mut self) {
@@ -220,18 +220,17 @@ impl Worker {
             self.counters.count(&SINK_RETRIES, "", reason, *count);
             self.counters.count(&ERRORS, "sending", reason, *count);
         }
+        let decided = !taken.delivered.is_empty() || !taken.rejected.is_empty();
         if let Some((reason, why)) = &taken.denied {
             self.degrade(reason, format!("refused: {why}"));
         } else if taken.outage {
-            let reason = taken
-                .retried
-                .first()
-                .map_or("unknown", |(reason, _)| reason);
+            let reason = taken.retried.first();
+            let reason = reason.map_or("unknown", |(reason, _)| reason);
             self.degrade(reason, format!("takes nothing: {reason}"));
-        } else if !taken.delivered.is_empty() && self.degraded {
+        } else if self.degraded && decided && !self.lanes.is_denied() {
             self.degraded = false;
             tracing::info!(component = %self.component, "sink takes events again");
-            self.show(State::Running, None);
+            self.trouble(None);
         }
     }
 
@@ -240,13 +239,16 @@ impl Worker {
             self.degraded = true;
             tracing::warn!(component = %self.component, reason, detail, "sink does not take events; trying again");
         }
-        self.show(State::Degraded, Some(detail));
+        self.trouble(Some(detail));
     }
 
-    fn show(&self, state: State, detail: Option<String>) {
-        self.engine
-            .board
-            .component(&self.component.id, state, detail);
+    fn show(&self, state: State) {
+        self.engine.board.component(&self.component.id, state);
+    }
+
+    fn trouble(&self, detail: Option<String>) {
+        let board = &self.engine.board;
+        board.trouble(&self.component.id, Trouble::Itself, detail);
     }
 }
 

@@ -185,6 +185,11 @@ impl<W> Settling<W> {
         self.epoch += 1;
     }
 
+    /// Rewinds in a row without any event made durable in between.
+    pub(crate) fn rewinds(&self) -> u32 {
+        self.rewinds
+    }
+
     /// Whether nothing is open.
     pub(crate) fn is_idle(&self) -> bool {
         self.open.is_empty()

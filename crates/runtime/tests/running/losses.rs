@@ -39,10 +39,10 @@ async fn a_lost_event_is_read_again_from_the_same_cursor() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panicking_transform_loses_nothing() {
+async fn a_transform_that_panics_twice_loses_nothing() {
     static PANICS: AtomicU32 = AtomicU32::new(0);
-    fn panics_four_times(event: Event, out: &mut Output) {
-        if number_of(&event) == 13 && PANICS.fetch_add(1, Ordering::Relaxed) < 4 {
+    fn panics_twice(event: Event, out: &mut Output) {
+        if number_of(&event) == 13 && PANICS.fetch_add(1, Ordering::Relaxed) < 2 {
             panic!("planted");
         }
         out.emit(event);
@@ -50,18 +50,66 @@ async fn a_panicking_transform_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let numbers = Counting::to(30);
     let lake = Told::takes_all();
-    let setup = setup(folder.path(), through(&numbers, panics_four_times, &lake));
+    let setup = setup(folder.path(), through(&numbers, panics_twice, &lake));
     let metrics = setup.metrics.clone();
     let running = Runtime::start(setup).await.expect("starts");
     crate::fakes::until(|| lake.delivered().contains(&30)).await;
     crate::fakes::until(|| lake.delivered().contains(&13)).await;
     assert_eq!(running.stop().await, Stopped::Drained);
-    assert_eq!(*numbers.rewinds.lock().expect("whole"), [10; 4]);
+    assert_eq!(*numbers.rewinds.lock().expect("whole"), [10; 2]);
     let text = String::from_utf8(metrics.render()).expect("text");
     assert!(
-        text.contains(r#"reason="panicked",stage="processing"} 4"#),
+        text.contains(r#"reason="panicked",stage="processing"} 2"#),
         "{text}"
     );
+}
+
+/// Runs 30 events through a transform that never gets 13 through, and gives back its letter.
+async fn letter_of_13(apply: fn(Event, &mut Output)) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let numbers = Counting::to(30);
+    let lake = Told::takes_all();
+    let running = start(folder.path(), through(&numbers, apply, &lake)).await;
+    crate::fakes::until(|| lake.delivered().contains(&30)).await;
+    assert_eq!(running.stop().await, Stopped::Drained);
+    assert_eq!(
+        *numbers.rewinds.lock().expect("whole"),
+        [10; 2],
+        "read again twice, then one by one"
+    );
+    let mut all = lake.delivered();
+    all.sort_unstable();
+    all.dedup();
+    let others: Vec<u64> = up_to(30).into_iter().filter(|n| *n != 13).collect();
+    assert_eq!(all, others, "all others arrive");
+    let letters = folder.path().join("data/dead-letters/shape.ndjson");
+    let text = std::fs::read_to_string(letters).expect("kept");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains(r#""version":"13""#), "{text}");
+    text
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_on_which_a_transform_always_panics_does_not_hold_back_its_partition() {
+    let letter = letter_of_13(|event, out| {
+        if number_of(&event) == 13 {
+            // What was made of it already does not get out.
+            out.emit(event.child(event.body().clone()));
+            panic!("planted");
+        }
+        out.emit(event);
+    });
+    assert!(letter.await.contains(r#""reason":"panic""#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_a_transform_forgets_every_time_does_not_hold_back_its_partition() {
+    let letter = letter_of_13(|event, out| {
+        if number_of(&event) != 13 {
+            out.emit(event);
+        }
+    });
+    assert!(letter.await.contains(r#""reason":"forgotten""#));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,14 +1,23 @@
 //! Sinks that are down, slow, or picky.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tapline_core::{Fault, SinkLimits};
+use tapline_runtime::status::{State, StatusBoard};
 use tapline_runtime::topology::Topology;
 use tapline_runtime::{Runtime, Stopped};
 use tokio::time::Instant;
 
-use crate::fakes::{Counting, Told, line, number_of, retry, setup, sink, source, start, up_to};
+use crate::fakes::{
+    Counting, Told, line, number_of, retry, setup, sink, source, start, until, up_to,
+};
+
+fn shown(board: &StatusBoard) -> (State, Option<String>) {
+    let lake = &board.snapshot().components["lake"];
+    (lake.state, lake.detail.clone())
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_was_down_for_minutes_gets_everything_in_order_without_being_hammered() {
@@ -114,4 +123,49 @@ async fn a_sink_that_is_back_is_asked_at_once_when_the_drain_begins() {
     assert_eq!(lake.delivered().len(), 0, "it waits for longer");
     assert_eq!(running.stop().await, Stopped::Drained);
     assert_eq!(lake.delivered(), up_to(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_refused_says_what_to_do_until_all_its_events_go_through() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let away = Arc::new(AtomicBool::new(true));
+    let state = Arc::clone(&away);
+    let lake = Told::answers(move |event, _| {
+        let refused = state.load(Ordering::Relaxed) && number_of(event) % 5 > 0;
+        refused.then(|| Fault::Denied {
+            reason: "authorization",
+            why: "allow WRITE on the topic".to_owned(),
+        })
+    });
+    let setup = setup(folder.path(), line(&Counting::to(40), &lake));
+    let board = setup.board.clone();
+    let shown = || shown(&board);
+    let running = Runtime::start(setup).await.expect("starts");
+    let detail = "refused: allow WRITE on the topic";
+    let degraded = (State::Degraded, Some(detail.to_owned()));
+    until(|| shown() == degraded).await;
+    lake.has(8).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(shown(), degraded, "although others go through");
+    away.store(false, Ordering::Relaxed);
+    lake.has(40).await;
+    until(|| shown() == (State::Running, None)).await;
+    assert_eq!(running.stop().await, Stopped::Drained);
+    assert_eq!(shown(), (State::Stopped, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_takes_nothing_is_shown_as_degraded_until_it_takes_something() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let back = Instant::now() + Duration::from_secs(100);
+    let lake = Told::answers(move |_, _| if Instant::now() < back { retry() } else { None });
+    let setup = setup(folder.path(), line(&Counting::to(40), &lake));
+    let board = setup.board.clone();
+    let shown = || shown(&board);
+    let running = Runtime::start(setup).await.expect("starts");
+    let away = (State::Degraded, Some("takes nothing: away".to_owned()));
+    until(|| shown() == away).await;
+    until(|| shown() == (State::Running, None)).await;
+    assert!(Instant::now() >= back);
+    running.stop().await;
 }
