@@ -23,6 +23,7 @@ mod settle;
 mod severity;
 mod sink;
 mod source;
+mod tables;
 mod transform;
 
 pub use batch::{Batch, Checkpoint, Cursor, Rejected};
@@ -38,4 +39,5 @@ pub use source::{
     Control, Health, OpenError, Partition, Source, SourceConfig, SourceContext, SourceError,
     SourceHost, Stopped, StreamIdentity,
 };
+pub use tables::{hunting_table, hunting_tables};
 pub use transform::{Output, Transform, TransformConfig};

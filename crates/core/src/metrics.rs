@@ -95,6 +95,14 @@ metrics! {
         "Records that became visible later than the overlap and were found by the hourly re-read.";
     SOURCE_REPEATED_EVENTS = Counter component "tapline_source_repeated_events_total" ["stream"]
         "Records read again inside the overlap and dropped as already seen.";
+    SOURCE_PARTITIONS = Gauge component "tapline_source_partitions" []
+        "Partitions that this process reads.";
+    SOURCE_RECONNECTS = Counter component "tapline_source_reconnects_total" ["reason"]
+        "Connections, links, or assignments made anew, by why the one before ended.";
+    SOURCE_TABLE_RECORDS = Counter component "tapline_source_table_records_total" ["table"]
+        "Records of advanced hunting read, by table; unknown for a table that is not documented.";
+    SOURCE_MISSED_RECORDS = Counter component "tapline_source_missed_events_total" ["partition"]
+        "Messages that the service had deleted before they were read.";
     TOKEN_REFRESHES = Counter process "tapline_token_refreshes_total" ["identity", "outcome"]
         "Token requests; outcome is ok, denied, or unreachable.";
     TOKEN_EXPIRY = Gauge process "tapline_token_expiry_timestamp_seconds" ["identity"]

@@ -143,6 +143,7 @@ pub struct Partition {
     checkpoint: Checkpoint,
     batches: mpsc::Sender<Batch>,
     control: mpsc::Receiver<Control>,
+    settled: watch::Receiver<Cursor>,
     epoch: u64,
 }
 
@@ -154,13 +155,29 @@ impl Partition {
         batches: mpsc::Sender<Batch>,
         control: mpsc::Receiver<Control>,
     ) -> Self {
+        let settled = watch::Sender::new(checkpoint.cursor.clone()).subscribe();
         Self {
             name,
             checkpoint,
             batches,
             control,
+            settled,
             epoch: 0,
         }
+    }
+
+    /// Joins a third channel: on it the runtime tells each cursor once it is durable, and closes
+    /// it when there will be no more.
+    pub fn telling_settled(mut self, settled: watch::Receiver<Cursor>) -> Self {
+        self.settled = settled;
+        self
+    }
+
+    /// Follows the durable cursor, for a source whose remote side keeps one too.
+    ///
+    /// Outlives the partition: closed once nothing of it is in flight any more.
+    pub fn settled(&self) -> watch::Receiver<Cursor> {
+        self.settled.clone()
     }
 
     /// Its name within the component.

@@ -91,6 +91,7 @@ struct Stored {
     held: VecDeque<Batch>,
     settled: Vec<Event>,
     control: Option<mpsc::Sender<Control>>,
+    tell_settled: Option<watch::Sender<Cursor>>,
     epoch: u64,
     generation: u64,
 }
@@ -279,6 +280,19 @@ impl RecordingHost {
         {
             self.take(&partition, generation, batch);
         }
+        self.ended(&partition, generation);
+    }
+
+    /// Nothing more comes: what is settled by now was told.
+    fn ended(&self, partition: &Arc<str>, generation: u64) {
+        let mut state = self.state();
+        let stored = state.partitions.get_mut(&**partition);
+        if let Some(stored) = stored.filter(|stored| stored.generation == generation) {
+            stored.tell_settled = stored
+                .tell_settled
+                .take()
+                .filter(|_| !stored.held.is_empty());
+        }
     }
 
     /// Waits until a batch may be taken; `false` if that will not be before the stop.
@@ -327,6 +341,9 @@ impl RecordingHost {
 impl Stored {
     fn commit(&mut self, mut batch: Batch) {
         self.checkpoint.cursor = batch.after.clone();
+        if let Some(tell) = &self.tell_settled {
+            tell.send_replace(batch.after.clone());
+        }
         for key in &batch.deletes {
             self.checkpoint.entries.remove(key);
         }
@@ -364,6 +381,7 @@ impl SourceHost for RecordingHost {
         let name: Arc<str> = partition.into();
         let (batches, received) = mpsc::channel(1);
         let (control, commands) = mpsc::channel(16);
+        let (tell_settled, settled) = watch::channel(Cursor::default());
         let (checkpoint, generation) = {
             let mut state = self.state();
             let known = state.partitions.contains_key(partition);
@@ -375,6 +393,8 @@ impl SourceHost for RecordingHost {
             stored.stream = stream;
             stored.held.clear();
             stored.control = Some(control);
+            tell_settled.send_replace(stored.checkpoint.cursor.clone());
+            stored.tell_settled = Some(tell_settled);
             stored.epoch = 0;
             stored.generation += 1;
             (stored.checkpoint.clone(), stored.generation)
@@ -383,7 +403,8 @@ impl SourceHost for RecordingHost {
             self.clone()
                 .receive(Arc::clone(&name), generation, received),
         );
-        Ok(Partition::new(name, checkpoint, batches, commands))
+        let partition = Partition::new(name, checkpoint, batches, commands);
+        Ok(partition.telling_settled(settled))
     }
 
     fn report(&self, partition: &str, health: Health) {
