@@ -139,6 +139,7 @@ impl Host {
         let (sender, batches) = mpsc::channel(BATCHES);
         let (control, controlled) = mpsc::channel(CONTROLS);
         let (finish, finished) = watch::channel(());
+        let (settled, follow_settled) = watch::channel(checkpoint.cursor.clone());
         let name: Arc<str> = key.partition.as_str().into();
         let ledger = Arc::new(Ledger::new(self.engine.limits));
         let opened = Opened {
@@ -160,6 +161,7 @@ impl Host {
             engine: Arc::clone(&self.engine),
             ledger,
             control,
+            settled,
             counters: KeeperCounters::new(&self.cx.metrics, &key.partition),
             key,
             stream,
@@ -171,7 +173,7 @@ impl Host {
             drop(finish);
         });
         let partition = Partition::new(name, checkpoint, sender, controlled);
-        (opened, partition)
+        (opened, partition.telling_settled(follow_settled))
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tapline_core::metrics::IntCounter;
 use tapline_core::metrics::{CHECKPOINT_COMMITS, ComponentMetrics, REWINDS};
 use tapline_core::{Checkpoint, Control, Cursor, StreamIdentity};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::chain;
@@ -26,6 +26,8 @@ pub(super) struct Keeper {
     pub(super) engine: Arc<Engine>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) control: mpsc::Sender<Control>,
+    /// Tells the source what is durable; closed when this ends.
+    pub(super) settled: watch::Sender<Cursor>,
     pub(super) key: PartitionKey,
     pub(super) stream: StreamIdentity,
     pub(super) counters: KeeperCounters,
@@ -127,6 +129,7 @@ impl Keeper {
     fn done(&self, commit: &Commit) {
         self.counters.committed.inc();
         self.ledger.committed();
+        self.settled.send_replace(commit.cursor.clone());
         tracing::debug!(
             component = commit.key.component,
             partition = commit.key.partition,
