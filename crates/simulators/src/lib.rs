@@ -1,5 +1,5 @@
-//! Microsoft's side of the wire, as real HTTP servers on loopback: the identity platform, the Graph security API, and the
-//! legacy SIEM exporter. It knows nothing of Tapline's plugins, and no plugin knows it.
+//! Microsoft's side of the wire, as real servers on loopback: the identity platform, the Graph security API, the legacy SIEM
+//! exporter (HTTP), and Event Hubs (AMQP 1.0). It knows nothing of Tapline's plugins, and no plugin knows it.
 //!
 //! [`Simulation::start`] makes detections by a seed, writes down each version in a ledger before it can be read, and fails on
 //! purpose as [`Faults`] say. [`Simulation::scripted`] makes nothing: a test puts rows and faults in by hand.
@@ -17,6 +17,8 @@ mod answer;
 mod faults;
 mod generator;
 mod graph;
+#[expect(dead_code, reason = "the engine that serves it is the next step")]
+mod hub;
 mod ledger;
 mod login;
 mod odata;
@@ -33,9 +35,13 @@ mod world;
 pub use answer::Fault;
 pub use faults::{Faults, FaultsError};
 pub use graph::{GraphHandle, NextLinkMode};
+pub use hub::{
+    CONDITIONS as HUB_CONDITIONS, HubBody, HubError, HubFault, HubHandle, HubMessage, HubPosition,
+    RecordedAttach, RecordedToken,
+};
 pub use login::LoginHandle;
 pub use row::Row;
 pub use settings::{Settings, StartError};
 pub use siem::SiemHandle;
-pub use simulation::{Announcement, Simulation};
+pub use simulation::{Announcement, EventHub, Simulation};
 pub use wire::RecordedRequest;

@@ -19,6 +19,8 @@ pub struct Settings {
     /// A folder with `graph-alerts-v2`, `graph-incidents`, and `siem-api`: their records serve as templates in place of
     /// invented ones.
     pub samples: Option<PathBuf>,
+    /// Whether half of the versions are `hunting.*` records, streamed to the hub `defender`; else there are none.
+    pub hub: bool,
 }
 
 impl Default for Settings {
@@ -31,6 +33,7 @@ impl Default for Settings {
             ledger: None,
             faults: Faults::none(),
             samples: None,
+            hub: false,
         }
     }
 }

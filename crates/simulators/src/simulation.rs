@@ -2,6 +2,7 @@
 
 use crate::generator::Generator;
 use crate::graph::{Graph, GraphHandle};
+use crate::hub::{Hub, HubHandle};
 use crate::ledger::Ledger;
 use crate::login::{Application, Login, LoginHandle};
 use crate::serve::{Api, serve};
@@ -39,6 +40,20 @@ pub struct Announcement {
     pub client_secret: String,
     /// A refresh token of a user of the tenant.
     pub refresh_token: String,
+    /// The hub to which the tenant's hunting tables are streamed, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eventhub: Option<EventHub>,
+}
+
+/// How to read a hub.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventHub {
+    /// With `UseDevelopmentEmulator=true`: clear TCP on the port of `Endpoint`.
+    pub connection_string: String,
+    /// The hub's name, also in the connection string.
+    pub hub: String,
+    /// How many partitions it has.
+    pub partitions: usize,
 }
 
 /// Microsoft's side of the wire, serving until it is stopped or dropped.
@@ -48,6 +63,7 @@ pub struct Simulation {
     login: LoginHandle,
     graph: GraphHandle,
     siem: SiemHandle,
+    hub: HubHandle,
     world: Arc<World>,
     finished: Arc<AtomicBool>,
     stop: CancellationToken,
@@ -122,6 +138,11 @@ impl Simulation {
         self.siem.clone()
     }
 
+    /// Event Hubs. It is always there; only with [`Settings::hub`] it is announced and filled.
+    pub fn hub(&self) -> HubHandle {
+        self.hub.clone()
+    }
+
     /// Makes no more, closes all connections, and frees the ports.
     pub async fn stop(mut self) {
         self.stop.cancel();
@@ -136,6 +157,7 @@ impl Simulation {
         let (login_port, login_base) = bind().await?;
         let (graph_port, graph_base) = bind().await?;
         let (siem_port, siem_base) = bind().await?;
+        let (hub_listener, hub_port) = bind_port().await?;
         let mut identity = StdRng::seed_from_u64(settings.seed);
         let tenant_id = seeded_guid(&mut identity);
         let application = Application {
@@ -169,6 +191,9 @@ impl Simulation {
             tokens: Arc::clone(&tokens),
         });
 
+        let hub = Arc::new(Hub::new(hub_port));
+        drop(hub_listener);
+
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let servers: [(TcpListener, Arc<dyn Api>); 3] = [
             (login_port, Arc::clone(&login) as _),
@@ -186,6 +211,7 @@ impl Simulation {
             client_id: application.client_id,
             client_secret: application.client_secret,
             refresh_token: tokens.issue_refresh(),
+            eventhub: (settings.hub || scripted).then(|| hub.announcement()),
         };
         let tenant: Arc<str> = tenant_id.into();
         Ok(Self {
@@ -199,6 +225,7 @@ impl Simulation {
                 server: siem,
                 tenant,
             },
+            hub: HubHandle { hub },
             world,
             finished: Arc::new(AtomicBool::new(false)),
             stop,
@@ -208,11 +235,16 @@ impl Simulation {
 }
 
 async fn bind() -> Result<(TcpListener, String), StartError> {
+    let (listener, port) = bind_port().await?;
+    Ok((listener, format!("http://{}:{port}", Ipv4Addr::LOCALHOST)))
+}
+
+async fn bind_port() -> Result<(TcpListener, u16), StartError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .map_err(StartError::Bind)?;
     let address = listener.local_addr().map_err(StartError::Bind)?;
-    Ok((listener, format!("http://{address}")))
+    Ok((listener, address.port()))
 }
 
 fn seeded_guid(rng: &mut StdRng) -> String {

@@ -3,11 +3,12 @@
 use std::io::Write;
 
 use anyhow::Context;
-use tapline_simulators::{Faults, Settings, Simulation};
+use tapline_simulators::{Settings, Simulation};
 
 use crate::Exit;
 use crate::cli::Simulate;
 use crate::commands::{block_on, stop_signal};
+use crate::{Exit, say};
 
 pub(crate) fn run(arguments: Simulate) -> anyhow::Result<Exit> {
     let settings = Settings {
@@ -15,16 +16,17 @@ pub(crate) fn run(arguments: Simulate) -> anyhow::Result<Exit> {
         rate: arguments.rate,
         events: arguments.events,
         ledger: arguments.ledger,
-        faults: Faults::parse(&arguments.faults).context("--faults")?,
+        faults: arguments.faults,
         samples: arguments.samples,
+        hub: false,
     };
     block_on(serve(settings))?
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<Exit> {
     let simulation = Simulation::start(settings).await?;
-    announce(&simulation)?;
-    eprintln!("simulating Microsoft Defender on loopback; stop with Ctrl-C or SIGTERM");
+    announce(&simulation).context("writing the announcement to standard output")?;
+    say("simulating Microsoft Defender on loopback; stop with Ctrl-C or SIGTERM");
     stop_signal().await?;
     simulation.stop().await;
     Ok(Exit::Ok)

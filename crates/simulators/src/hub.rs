@@ -1,0 +1,201 @@
+//! Azure Event Hubs over AMQP 1.0: one namespace with the hub `defender`, in clear on loopback.
+//!
+//! The protocol is served by an engine of our own (`connection`), on the types of fe2o3-amqp: so a test of a reader that uses that
+//! library does not meet the same code twice, refusals look as the service's do, and every frame can be spoilt on purpose.
+
+mod handle;
+mod message;
+mod readers;
+mod selector;
+mod store;
+mod trouble;
+
+pub use handle::{HubHandle, RecordedAttach, RecordedToken};
+pub use message::{HubBody, HubMessage};
+pub use store::HubPosition;
+pub use trouble::{CONDITIONS, HubError, HubFault};
+
+use crate::simulation::EventHub;
+use crate::tokens::unguessable;
+use readers::{Reader, Readers, stolen};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::Log;
+use tokio::sync::Notify;
+use trouble::Asked;
+
+/// The only hub of the namespace.
+pub(crate) const NAME: &str = "defender";
+/// Partitions at the start.
+pub(crate) const PARTITIONS: usize = 4;
+/// The shared access policy.
+const POLICY: &str = "listen";
+
+/// What the hub tells its connections to do.
+#[derive(Debug, Clone)]
+pub(crate) enum Order {
+    Detach {
+        partition: Option<usize>,
+        error: HubError,
+    },
+    /// One link, by its number.
+    Steal {
+        number: u64,
+        error: HubError,
+    },
+    ExpireTokens,
+    Drop,
+}
+
+/// Orders that wait for one connection, and the bell that tells it of them and of new messages.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    orders: Mutex<Vec<Order>>,
+    pub(crate) bell: Notify,
+}
+
+impl Mailbox {
+    fn leave(&self, order: Order) {
+        self.orders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(order);
+        self.bell.notify_one();
+    }
+
+    pub(crate) fn take(&self) -> Vec<Order> {
+        std::mem::take(&mut self.orders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The namespace and its hub.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) port: u16,
+    state: Mutex<State>,
+    logs: Mutex<Vec<Log>>,
+    mailboxes: Mutex<Vec<Arc<Mailbox>>>,
+}
+
+/// What can change besides the messages.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) key: String,
+    pub(crate) listening_forbidden: bool,
+    /// Names of consumer groups, in lower case.
+    pub(crate) groups: HashSet<String>,
+    pub(crate) readers: Readers,
+    pub(crate) asked: Asked,
+    pub(crate) connections: u64,
+    pub(crate) attaches: Vec<RecordedAttach>,
+    pub(crate) tokens: Vec<RecordedToken>,
+    pub(crate) management: Vec<(String, Option<String>)>,
+    pub(crate) largest_credit: HashMap<usize, u32>,
+}
+
+impl Hub {
+    pub(crate) fn new(port: u16) -> Self {
+        let state = State {
+            key: unguessable(""),
+            listening_forbidden: false,
+            groups: HashSet::from(["$default".to_owned()]),
+            readers: Readers::default(),
+            asked: Asked::default(),
+            connections: 0,
+            attaches: Vec::new(),
+            tokens: Vec::new(),
+            management: Vec::new(),
+            largest_credit: HashMap::new(),
+        };
+        Self {
+            port,
+            state: Mutex::new(state),
+            logs: Mutex::new((0..PARTITIONS).map(|_| Log::default()).collect()),
+            mailboxes: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn connection_string(&self) -> String {
+        format!(
+            "Endpoint=sb://localhost:{};SharedAccessKeyName={POLICY};SharedAccessKey={};UseDevelopmentEmulator=true;EntityPath={NAME}",
+            self.port,
+            self.lock().key,
+        )
+    }
+
+    pub(crate) fn announcement(&self) -> EventHub {
+        EventHub {
+            connection_string: self.connection_string(),
+            hub: NAME.to_owned(),
+            partitions: self.logs().len(),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn logs(&self) -> MutexGuard<'_, Vec<Log>> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a message and wakes the readers.
+    pub(crate) fn put(&self, partition: usize, message: HubMessage, now_ms: i64) -> HubPosition {
+        let position = self.logs()[partition].append(message, now_ms);
+        self.ring();
+        position
+    }
+
+    fn grow_to(&self, partitions: usize) {
+        let mut logs = self.logs();
+        let count = partitions.max(logs.len());
+        logs.resize_with(count, Log::default);
+    }
+
+    fn renew_key(&self) {
+        self.lock().key = unguessable("");
+    }
+
+    fn steal(&self, group: &str, partition: usize, epoch: i64) {
+        let ghost = Reader {
+            number: None,
+            group: group.to_lowercase(),
+            partition,
+            epoch: Some(epoch),
+        };
+        let displaced = self.lock().readers.enter(ghost).unwrap_or_default();
+        self.displace(&displaced, epoch);
+    }
+
+    pub(crate) fn displace(&self, displaced: &[u64], epoch: i64) {
+        for number in displaced {
+            self.order(&Order::Steal {
+                number: *number,
+                error: stolen(epoch),
+            });
+        }
+    }
+
+    fn release(&self) {
+        self.lock().readers.release();
+    }
+
+    /// Tells every connection.
+    pub(crate) fn order(&self, order: &Order) {
+        for mailbox in self.mailboxes().iter() {
+            mailbox.leave(order.clone());
+        }
+    }
+
+    fn ring(&self) {
+        for mailbox in self.mailboxes().iter() {
+            mailbox.bell.notify_one();
+        }
+    }
+
+    fn mailboxes(&self) -> MutexGuard<'_, Vec<Arc<Mailbox>>> {
+        self.mailboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
