@@ -1,10 +1,12 @@
-//! How reading a stream is going: metrics, lag, and a log line when that changes.
+//! How reading a stream is going: metrics, lag, and a log line and a word to the runtime when
+//! that changes.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tapline_core::metrics::{self, ComponentMetrics, Gauge, IntCounter};
+use tapline_core::{Health as Said, SourceContext};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -36,6 +38,7 @@ impl Wait {
 pub(crate) struct Health {
     stream: String,
     metrics: ComponentMetrics,
+    cx: SourceContext,
     lag: Gauge,
     last_success: Gauge,
     polls_ok: IntCounter,
@@ -49,14 +52,25 @@ pub(crate) struct Health {
 struct State {
     /// The lag, and when it was that.
     lag: (Duration, Instant),
-    failing: Option<&'static str>,
+    failing: Option<Failing>,
     /// What was told at warn already.
     told: Vec<&'static str>,
 }
 
+struct Failing {
+    reason: &'static str,
+    /// What was said of it.
+    text: String,
+}
+
 impl Health {
     /// A stream that was last read up to `lag` ago.
-    pub(crate) fn new(metrics: &ComponentMetrics, stream: &str, lag: Duration) -> Self {
+    pub(crate) fn new(
+        metrics: &ComponentMetrics,
+        cx: &SourceContext,
+        stream: &str,
+        lag: Duration,
+    ) -> Self {
         for reason in REASONS {
             metrics.counter(&metrics::ERRORS, &["receiving", reason]);
         }
@@ -73,6 +87,7 @@ impl Health {
             unchanged: metrics.counter(&metrics::DISCARDED_EVENTS, &["not_selected_by_emit"]),
             stream: stream.to_owned(),
             metrics: metrics.clone(),
+            cx: cx.clone(),
             state: Mutex::new(State {
                 lag: (lag, Instant::now()),
                 failing: None,
@@ -96,8 +111,9 @@ impl Health {
             state.lag = (lag, Instant::now());
             state.failing.take()
         };
-        if let Some(reason) = failing {
+        if let Some(Failing { reason, .. }) = failing {
             info!(stream = self.stream, reason, "reading works again");
+            self.cx.report(&self.stream, Said::Good);
         }
         self.tick();
         self.last_success
@@ -109,13 +125,26 @@ impl Health {
         self.polls_ok.inc();
     }
 
-    /// A request failed; the log says so once until it works again or fails otherwise.
+    /// A request failed; the log says so once until it works again or fails for another reason.
     pub(crate) fn failed(&self, reason: &'static str, error: &dyn std::error::Error) {
         self.count(reason);
         self.polls_failed.inc();
-        let before = self.state().failing.replace(reason);
-        if before != Some(reason) {
-            warn!(stream = self.stream, reason, error = %chain(error), "reading fails, and is tried again");
+        let text = chain(error);
+        let failing = Failing {
+            reason,
+            text: text.clone(),
+        };
+        let before = self.state().failing.replace(failing);
+        if before.as_ref().map(|it| it.reason) != Some(reason) {
+            warn!(
+                stream = self.stream,
+                reason,
+                error = text,
+                "reading fails, and is tried again"
+            );
+        }
+        if before.is_none_or(|it| it.text != text) {
+            self.cx.report(&self.stream, Said::Degraded(text));
         }
     }
 

@@ -40,6 +40,7 @@ pub(crate) struct Defender {
     audience: Audience,
     labels: Labels,
     metrics: ComponentMetrics,
+    pool: Arc<TokenPool>,
     tenants: Vec<Tenant>,
     answers: Arc<Semaphore>,
 }
@@ -80,6 +81,7 @@ impl Defender {
             labels: Arc::new(config.labels.clone()),
             metrics: cx.metrics.clone(),
             tenants: tenants(config, &pool, &cx)?,
+            pool,
             answers: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
             config: config.clone(),
         })
@@ -103,13 +105,13 @@ impl Defender {
         let checkpoint = partition.take_checkpoint();
         let restored = Tables::restore(&checkpoint, self.config.emit)
             .map_err(|error| OpenError::ForeignCheckpoint(format!("{name}: {error}")))?;
-        Ok(self.reader(tenant, &name, partition, restored))
+        Ok(self.reader(tenant, cx, partition, restored))
     }
 
     fn reader(
         &self,
         tenant: &Tenant,
-        name: &str,
+        cx: &SourceContext,
         partition: Partition,
         restored: Option<Tables>,
     ) -> Reader {
@@ -119,7 +121,7 @@ impl Defender {
         let tables = restored
             .unwrap_or_else(|| Tables::starting_at(now.minus(times.lookback), self.config.emit));
         let lag = now.since(tables.position.read_to);
-        let health = Arc::new(Health::new(&self.metrics, name, lag));
+        let health = Arc::new(Health::new(&self.metrics, cx, partition.name(), lag));
         let reading = Reading::new(Parts {
             api: Api {
                 client: self.client.clone(),
@@ -173,6 +175,10 @@ impl Source for Defender {
         }
         let ended = watch(&mut tasks, &healths, &cx).await;
         tasks.shutdown().await;
+        if cx.is_stopped() {
+            // The answer to a request under way may hold the only copy of the next refresh token.
+            self.pool.idle().await;
+        }
         ended
     }
 }

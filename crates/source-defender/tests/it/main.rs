@@ -2,6 +2,7 @@
 
 mod contract;
 mod faults;
+mod health;
 mod incidents;
 mod input;
 mod legacy;
