@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tapline_simulators::{Faults, FaultsError};
 
 /// Streams Microsoft Defender detections to Kafka and syslog receivers, without losing one.
 #[derive(Parser)]
@@ -39,7 +40,7 @@ pub(crate) struct PipelineFile {
 #[derive(Args)]
 pub(crate) struct Normalize {
     /// Take every event as this kind instead of recognizing it, such as graph.alert.
-    #[arg(long)]
+    #[arg(long, value_parser = kind)]
     pub(crate) kind: Option<String>,
     /// What to normalize to.
     #[arg(long, value_enum, default_value_t = Target::Ocsf)]
@@ -60,20 +61,20 @@ pub(crate) enum Target {
 #[derive(Args)]
 pub(crate) struct Simulate {
     /// The same seed makes the same records in the same order.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) seed: u64,
     /// Versions per second, all kinds together.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = rate, allow_hyphen_values = true)]
     pub(crate) rate: f64,
     /// Make so many versions, then only serve.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) events: Option<u64>,
     /// Append to this file a line for every version before it can be read.
     #[arg(long, value_name = "FILE")]
     pub(crate) ledger: Option<PathBuf>,
     /// none, mild, harsh, or NAME=PROBABILITY,..
-    #[arg(long, default_value = "none", value_name = "SPEC")]
-    pub(crate) faults: String,
+    #[arg(long, default_value = "none", value_name = "SPEC", value_parser = faults)]
+    pub(crate) faults: Faults,
     /// Use the records in this folder as templates.
     #[arg(long, value_name = "DIR")]
     pub(crate) samples: Option<PathBuf>,
@@ -82,6 +83,55 @@ pub(crate) struct Simulate {
 #[derive(Args)]
 pub(crate) struct Demo {
     /// Make exactly so many versions, and end when all have arrived at both places.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub(crate) events: Option<u64>,
+}
+
+/// Kinds of records with one source each; the others are tables of hunting.
+const KINDS: [&str; 4] = ["graph.alert", "graph.incident", "siem.detection", "endpoint.alert"];
+
+fn kind(text: &str) -> Result<String, String> {
+    let is_table = text.strip_prefix("hunting.").is_some_and(|table| !table.is_empty());
+    match is_table || KINDS.contains(&text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("known are {}, hunting.<Table>", KINDS.join(", "))),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, &'static str> {
+    let rate = text.parse().ok().filter(|rate| *rate > 0.0);
+    rate.ok_or("expected a number above zero")
+}
+
+fn faults(text: &str) -> Result<Faults, FaultsError> {
+    Faults::parse(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(arguments: &[&str], expected: Option<&str>) {
+        let parsed = Cli::try_parse_from(["tapline"].iter().chain(arguments));
+        let told = parsed.err().map(|error| error.to_string());
+        match (told, expected) {
+            (None, None) => {}
+            (Some(told), Some(expected)) => assert!(told.contains(expected), "{told}"),
+            (told, _) => panic!("{arguments:?}: {told:?}"),
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_what_does() {
+        for rate in ["0", "-1", "nan", "-inf", "fast"] {
+            check(&["simulate", "--rate", rate], Some("a number above zero"));
+        }
+        check(&["simulate", "--rate", "0.5"], None);
+        check(&["simulate", "--seed", "-1"], Some("invalid value '-1'"));
+        check(&["simulate", "--faults", "nonsense"], Some("mild, harsh"));
+        check(&["simulate", "--faults", "drop=2"], Some("from 0 to 1"));
+        check(&["demo", "--events", "-5"], Some("invalid value '-5'"));
+        check(&["normalize", "--kind", "alert"], Some("graph.alert"));
+        check(&["normalize", "--kind", "hunting.AlertInfo"], None);
+    }
 }

@@ -3,11 +3,12 @@
 mod cli;
 mod commands;
 mod demo;
-mod input;
 mod plugins;
 mod service;
 mod view;
 
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -38,16 +39,22 @@ fn main() -> ExitCode {
         .install_default()
         .is_err()
     {
-        eprintln!("tapline: a TLS provider was installed before ours");
+        say("tapline: a TLS provider was installed before ours");
     }
     let exit = match run(cli.command) {
         Ok(exit) => exit,
         Err(error) => {
-            eprintln!("tapline: {error:#}");
+            say(format_args!("tapline: {error:#}"));
             Exit::Failed
         }
     };
     ExitCode::from(exit as u8)
+}
+
+/// Writes a line to standard error. Whoever closed that does not want to know, and is no reason to
+/// end otherwise than without it.
+pub(crate) fn say(line: impl Display) {
+    let _closed = writeln!(std::io::stderr(), "{line}");
 }
 
 fn run(command: Command) -> anyhow::Result<Exit> {

@@ -17,7 +17,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
     Ok(runtime.block_on(future))
 }
 
-/// Completes at the first SIGINT or SIGTERM.
+/// Completes at the first SIGINT or SIGTERM from now on.
 pub(crate) async fn stop_signal() -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -1,6 +1,6 @@
 //! `tapline normalize`: events on standard input, one normalized line each on standard output.
 
-use std::io::{BufRead, BufWriter, Write};
+use std::io::{self, BufRead, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use anyhow::Context;
 use serde_json::json;
 use tapline_core::Kind;
 use tapline_transform_normalize::{
-    Coverage, Mappings, NormalizeConfig, Normalizer, Recognizer, To,
+    Coverage, InputError, Mappings, NormalizeConfig, NormalizeError, Normalizer, Recognizer,
+    Record, To, split_input,
 };
 
 use crate::Exit;
 use crate::cli::{Normalize, Target};
-use crate::input::{Document, Documents, records};
 
 pub(crate) fn run(arguments: &Normalize) -> anyhow::Result<Exit> {
     let to = match arguments.to {
@@ -23,16 +23,28 @@ pub(crate) fn run(arguments: &Normalize) -> anyhow::Result<Exit> {
     let mappings = Mappings::load(&NormalizeConfig::new(to), Path::new("."))
         .context("loading the mappings")?;
     let mut filter = Filter::new(Arc::new(mappings), arguments);
-    let stdin = std::io::stdin().lock();
-    let mut stdout = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
-    filter.run(stdin, &mut stdout)?;
-    stdout.flush().context("writing to standard output")?;
+    let stdout = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    match filter.run(io::stdin().lock(), stdout) {
+        // Whoever read our output has seen enough.
+        Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            return Ok(Exit::Ok);
+        }
+        other => other?,
+    }
     filter.report_coverage();
-    Ok(if filter.errors == 0 {
-        Exit::Ok
-    } else {
-        Exit::Failed
+    Ok(match filter.errors {
+        0 => Exit::Ok,
+        _ => Exit::Failed,
     })
+}
+
+/// Why it cannot go on; a record that is wrong is no reason.
+#[derive(Debug, thiserror::Error)]
+enum Stop {
+    #[error("reading standard input")]
+    Input(#[source] io::Error),
+    #[error("writing to standard output")]
+    Output(#[source] io::Error),
 }
 
 /// Normalizes what it reads.
@@ -61,47 +73,34 @@ impl Filter {
         }
     }
 
-    fn run(&mut self, input: impl BufRead, output: &mut impl Write) -> anyhow::Result<()> {
-        let mut documents = Documents::new(input);
-        while let Some(document) = documents.next().context("reading standard input")? {
-            self.document(&document, output)
-                .context("writing to standard output")?;
+    fn run(&mut self, input: impl BufRead, mut output: impl Write) -> Result<(), Stop> {
+        for record in split_input(input) {
+            match record {
+                Ok(record) => self.record(&record, &mut output).map_err(Stop::Output)?,
+                Err(InputError::NotJson { line, why }) => self.report(line, &why.to_string()),
+                Err(InputError::Read(error)) => return Err(Stop::Input(error)),
+            }
         }
-        Ok(())
+        output.flush().map_err(Stop::Output)
     }
 
-    fn document(&mut self, document: &Document, output: &mut impl Write) -> std::io::Result<()> {
-        let records = match records(&document.bytes) {
-            Ok(records) => records,
+    fn record(&mut self, record: &Record, output: &mut impl Write) -> io::Result<()> {
+        self.line.clear();
+        match self.normalize(&record.body) {
+            Ok(()) => {
+                self.line.push(b'\n');
+                output.write_all(&self.line)
+            }
             Err(error) => {
-                self.report(document.line, &error.to_string());
-                return Ok(());
-            }
-        };
-        for record in records {
-            self.line.clear();
-            match self.record(record) {
-                Ok(()) => {
-                    self.line.push(b'\n');
-                    output.write_all(&self.line)?;
-                }
-                Err(error) => self.report(document.line, &error),
+                self.report(record.line, &error.to_string());
+                Ok(())
             }
         }
-        Ok(())
     }
 
-    fn record(&mut self, record: &[u8]) -> Result<(), String> {
-        if record.first() != Some(&b'{') {
-            return Err("an event is a JSON object".to_owned());
-        }
-        let meta = self
-            .recognizer
-            .metadata(record, self.kind.as_ref())
-            .map_err(|error| error.to_string())?;
-        self.normalizer
-            .normalize(&meta, record, &mut self.line)
-            .map_err(|error| error.to_string())?;
+    fn normalize(&mut self, body: &[u8]) -> Result<(), NormalizeError> {
+        let meta = self.recognizer.metadata(body, self.kind.as_ref())?;
+        self.normalizer.normalize(&meta, body, &mut self.line)?;
         if let Some(coverage) = &mut self.coverage {
             self.normalizer.add_to(meta.kind.as_str(), coverage);
         }

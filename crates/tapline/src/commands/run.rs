@@ -1,30 +1,31 @@
 //! `tapline run`: a pipeline until the stop signal.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tapline_runtime::telemetry::{self, TelemetryConfig};
-use tapline_runtime::{Ended, Pipeline, Stopped};
+use tapline_runtime::{Ended, Pipeline, StartError, Stopped};
 
-use crate::Exit;
 use crate::cli::PipelineFile;
 use crate::commands::{block_on, stop_signal, validate};
 use crate::service::{FLUSH_LIMIT, Service};
 use crate::view::{ComponentTable, Panel};
+use crate::{Exit, say};
 
 /// How often the live view is drawn.
 const VIEW_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(arguments: &PipelineFile) -> anyhow::Result<Exit> {
     match validate::load(&arguments.config) {
-        Ok(pipeline) => block_on(serve(pipeline))?,
+        Ok(pipeline) => block_on(serve(pipeline, &arguments.config))?,
         Err(mistakes) => {
-            eprintln!("{mistakes}");
+            say(mistakes);
             Ok(Exit::Mistakes)
         }
     }
 }
 
-async fn serve(pipeline: Pipeline) -> anyhow::Result<Exit> {
+async fn serve(pipeline: Pipeline, file: &Path) -> anyhow::Result<Exit> {
     let telemetry = telemetry::init(&TelemetryConfig {
         settings: pipeline.telemetry.clone(),
         service_name: pipeline.name.to_string(),
@@ -33,9 +34,23 @@ async fn serve(pipeline: Pipeline) -> anyhow::Result<Exit> {
     for warning in &pipeline.warnings {
         tracing::warn!(%warning, "the pipeline file");
     }
-    let exit = until_stopped(Service::start(pipeline).await?).await;
+    let exit = match Service::start(pipeline).await {
+        Ok(service) => until_stopped(service).await,
+        Err(error) => not_started(error, file),
+    };
     telemetry.shutdown(FLUSH_LIMIT).await;
     exit
+}
+
+/// What the file names and cannot be used is told like the mistakes in the file.
+fn not_started(error: anyhow::Error, file: &Path) -> anyhow::Result<Exit> {
+    let Some(StartError::Build(failures)) = error.downcast_ref() else {
+        return Err(error);
+    };
+    for line in failures.lines(&file.display().to_string()) {
+        say(line);
+    }
+    Ok(Exit::Failed)
 }
 
 async fn until_stopped(service: Service) -> anyhow::Result<Exit> {
@@ -44,11 +59,18 @@ async fn until_stopped(service: Service) -> anyhow::Result<Exit> {
         ended = service.ended() => Some(ended),
         () = show(&service) => None,
     };
-    let stopped = service.stop().await;
+    let stopped = tokio::select! {
+        stopped = service.stop() => stopped,
+        again = stop_signal() => {
+            again?;
+            tracing::warn!("stopped again, so not drained; unsettled events are read again");
+            return Ok(Exit::Failed);
+        }
+    };
     Ok(match (ended, stopped) {
         (Some(Ended::Fenced), _) => Exit::Fenced,
         (Some(Ended::Refused(why)), _) => {
-            eprintln!("tapline: {why}");
+            say(format_args!("tapline: {why}"));
             Exit::Failed
         }
         (None, Stopped::Drained) => Exit::Ok,

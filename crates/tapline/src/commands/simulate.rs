@@ -5,7 +5,6 @@ use std::io::Write;
 use anyhow::Context;
 use tapline_simulators::{Settings, Simulation};
 
-use crate::Exit;
 use crate::cli::Simulate;
 use crate::commands::{block_on, stop_signal};
 use crate::{Exit, say};

@@ -6,26 +6,29 @@ use tapline_runtime::{Mistakes, Pipeline, config};
 
 use crate::Exit;
 use crate::cli::PipelineFile;
-use crate::plugins;
+use crate::{plugins, say};
 
 pub(crate) fn run(arguments: &PipelineFile) -> anyhow::Result<Exit> {
     match load(&arguments.config) {
         Ok(pipeline) => {
             for warning in &pipeline.warnings {
-                eprintln!("{}: warning: {warning}", arguments.config.display());
+                say(format_args!(
+                    "{}: warning: {warning}",
+                    arguments.config.display()
+                ));
             }
             let topology = &pipeline.topology;
-            eprintln!(
+            say(format_args!(
                 "{}: right: {} sources, {} transforms, {} sinks",
                 arguments.config.display(),
                 topology.sources.len(),
                 topology.transforms.len(),
                 topology.sinks.len()
-            );
+            ));
             Ok(Exit::Ok)
         }
         Err(mistakes) => {
-            eprintln!("{mistakes}");
+            say(mistakes);
             Ok(Exit::Mistakes)
         }
     }
