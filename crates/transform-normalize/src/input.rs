@@ -105,7 +105,7 @@ impl<R: BufRead> Splitter<R> {
         let mut broken = Vec::new();
         if !self.document.is_empty()
             && self.document.cannot_go_on_with(line)
-            && self.is_object(line)
+            && is_object(&mut self.tape, line)
         {
             broken = self.take_document();
         }
@@ -123,11 +123,6 @@ impl<R: BufRead> Splitter<R> {
         if !self.document.is_empty() {
             self.ready = self.take_document().into_iter();
         }
-    }
-
-    fn is_object(&mut self, line: &[u8]) -> bool {
-        let text = std::str::from_utf8(line).unwrap_or_default();
-        line.first() == Some(&b'{') && self.tape.read(text).is_ok()
     }
 
     /// The records of the document at hand, which is over.
@@ -159,7 +154,9 @@ impl<R: BufRead> Splitter<R> {
                     }
                     NormalizeError::TooLong { .. } => document.line,
                 };
-                return vec![Err(InputError::NotJson { line, why })];
+                let mut found = vec![Err(InputError::NotJson { line, why })];
+                found.extend(self.salvage(&document));
+                return found;
             }
         };
         let record = |id: NodeId| {
@@ -177,6 +174,26 @@ impl<R: BufRead> Splitter<R> {
             None => vec![record(0)],
         }
     }
+}
+
+impl<R> Splitter<R> {
+    /// What a broken document took along: its later lines that are whole objects.
+    fn salvage(&mut self, document: &Document) -> Vec<Result<Record, InputError>> {
+        let lines = document.bytes.split(|byte| *byte == b'\n');
+        let later = (document.line..).zip(lines).skip(1);
+        let whole = later.filter(|(_, body)| is_object(&mut self.tape, body));
+        whole
+            .map(|(line, body)| {
+                let body = body.trim_ascii_end().to_vec();
+                Ok(Record { line, body })
+            })
+            .collect()
+    }
+}
+
+fn is_object(tape: &mut Tape, line: &[u8]) -> bool {
+    let text = std::str::from_utf8(line).unwrap_or_default();
+    line.first() == Some(&b'{') && tape.read(text).is_ok()
 }
 
 /// The array whose elements are the records, if the document is not a record itself.
@@ -300,6 +317,11 @@ mod tests {
             "{\n\"a\": 1,\n\"b\": x\n}\n{\"a\":2}",
             &["3!", "5:{\"a\":2}"],
         );
+        check(
+            "{\"a\":1,\n{\"a\":2}\n{\"a\":3}",
+            &["2!", "2:{\"a\":2}", "3:{\"a\":3}"],
+        );
+        check("{\"a\":[\n{\"a\":2}", &["1!", "2:{\"a\":2}"]);
         check("{\"a\":2}\n{\"a\":", &["1:{\"a\":2}", "2!"]);
         check("]\n{\"a\":2}", &["1!", "2:{\"a\":2}"]);
     }
