@@ -11,6 +11,8 @@ mod ledger;
 mod pipe;
 mod source;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::collections::HashMap;

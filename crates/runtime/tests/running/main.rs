@@ -4,4 +4,5 @@ mod bench;
 mod fakes;
 mod losses;
 mod outages;
+mod sources;
 mod stops;

@@ -131,7 +131,7 @@ async fn a_sink_that_is_refused_says_what_to_do_until_all_its_events_go_through(
     let away = Arc::new(AtomicBool::new(true));
     let state = Arc::clone(&away);
     let lake = Told::answers(move |event, _| {
-        let refused = state.load(Ordering::Relaxed) && number_of(event) % 5 > 0;
+        let refused = state.load(Ordering::Relaxed) && !number_of(event).is_multiple_of(5);
         refused.then(|| Fault::Denied {
             reason: "authorization",
             why: "allow WRITE on the topic".to_owned(),
