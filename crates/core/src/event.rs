@@ -17,7 +17,7 @@ use crate::{Cursor, Severity, Text, Ticket, Verdict};
 pub struct Kind(Arc<str>);
 
 impl Kind {
-    /// Names a kind; the closed list of Defender's stands in `docs/reference/identity.md`.
+    /// Names a kind.
     pub fn new(name: &str) -> Self {
         Self(Arc::from(name))
     }

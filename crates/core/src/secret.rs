@@ -100,8 +100,8 @@ pub enum SecretError {
         what: String,
     },
     /// The value is empty.
-    #[error("the secret is empty")]
-    Empty,
+    #[error("the secret is empty: {0}")]
+    Empty(String),
 }
 
 /// How long a secret command may take.
@@ -124,9 +124,22 @@ impl SecretSource {
         let value = value.strip_suffix('\n').unwrap_or(&value);
         let value = value.strip_suffix('\r').unwrap_or(value);
         if value.is_empty() {
-            return Err(SecretError::Empty);
+            return Err(SecretError::Empty(self.place(config_dir)));
         }
         Ok(Secret::new(value))
+    }
+
+    /// Where the value comes from, for a human.
+    fn place(&self, config_dir: &Path) -> String {
+        match self {
+            SecretSource::Literal(_) => "nothing stands in the pipeline file".to_owned(),
+            SecretSource::Env(name) => format!("environment variable {name}"),
+            SecretSource::File(path) => format!("file {}", config_dir.join(path).display()),
+            SecretSource::Command(words) => {
+                let program = words.first().map_or("", String::as_str);
+                format!("command {program} printed nothing")
+            }
+        }
     }
 
     /// Whether the value stands in the pipeline file itself.
@@ -143,11 +156,12 @@ fn read_private(path: &Path) -> Result<String, SecretError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path)
-            .map_err(failed)?
-            .permissions()
-            .mode()
-            & 0o7777;
+        let metadata = std::fs::metadata(path).map_err(failed)?;
+        if metadata.is_dir() {
+            // Before anybody is told to change its mode.
+            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+        }
+        let mode = metadata.permissions().mode() & 0o7777;
         if mode & 0o007 != 0 {
             return Err(SecretError::WorldReadable {
                 path: path.to_owned(),
@@ -290,6 +304,8 @@ mod tests {
         check(r#"{"env":"A","file":"b"}"#, "found env and file");
         check(r#"{"vault":"x"}"#, "unknown field `vault`");
         check(r#""""#, "empty");
+        check(r#"{"command":["true"]}"#, "command true printed nothing");
+        check(r#"{"file":"/"}"#, "cannot read secret file /");
     }
 
     #[cfg(unix)]
