@@ -17,4 +17,6 @@ pub use checkpoint::StoreError;
 pub use config::{Mistake, Mistakes, Pipeline};
 pub use filter::{FilterConfig, OneOrMore, SeverityRange};
 pub use registry::Registry;
-pub use run::{BUDGET, DEAD_LETTERS, Ended, Running, Runtime, Setup, StartError, Stopped};
+pub use run::{
+    BUDGET, BuildFailures, DEAD_LETTERS, Ended, Running, Runtime, Setup, StartError, Stopped,
+};

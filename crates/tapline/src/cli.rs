@@ -88,10 +88,17 @@ pub(crate) struct Demo {
 }
 
 /// Kinds of records with one source each; the others are tables of hunting.
-const KINDS: [&str; 4] = ["graph.alert", "graph.incident", "siem.detection", "endpoint.alert"];
+const KINDS: [&str; 4] = [
+    "graph.alert",
+    "graph.incident",
+    "siem.detection",
+    "endpoint.alert",
+];
 
 fn kind(text: &str) -> Result<String, String> {
-    let is_table = text.strip_prefix("hunting.").is_some_and(|table| !table.is_empty());
+    let is_table = text
+        .strip_prefix("hunting.")
+        .is_some_and(|table| !table.is_empty());
     match is_table || KINDS.contains(&text) {
         true => Ok(text.to_owned()),
         false => Err(format!("known are {}, hunting.<Table>", KINDS.join(", "))),

@@ -1,6 +1,7 @@
 //! Checkpoints in a file of the data folder: redb, one process per folder.
 
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
@@ -110,11 +111,23 @@ fn explain(folder: &Path, error: DatabaseError) -> StoreError {
     let folder = folder.to_owned();
     match error {
         DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(folder),
-        DatabaseError::Storage(redb::StorageError::Io(source)) => {
+        DatabaseError::Storage(redb::StorageError::Io(source)) if !is_damage(&source) => {
             StoreError::Folder { folder, source }
         }
-        other => other.into(),
+        // redb also says `Io` of a file that is no database or too short to be one.
+        other => StoreError::Damaged {
+            file: folder.join(FILE),
+            why: other.to_string(),
+        },
     }
+}
+
+/// Whether it is what stands in the file, and not the way to it.
+fn is_damage(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+    )
 }
 
 /// Commits whatever is queued in one transaction, as long as there is a store; dropping that
@@ -308,5 +321,21 @@ mod tests {
         std::fs::write(&file, "").expect("written");
         let wrong = LocalStore::open(&file).await.err().expect("refused");
         assert!(matches!(wrong, StoreError::Folder { .. }), "{wrong}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_told_with_its_name_and_left_alone() {
+        for damaged in ["far too short", &"no database ".repeat(1000)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let file = folder.path().join(FILE);
+            std::fs::write(&file, damaged).expect("written");
+            let opened = LocalStore::open(folder.path()).await;
+            let told = opened.err().expect("refused").to_string();
+            assert!(
+                told.contains(FILE) && told.contains("move it away"),
+                "{told}"
+            );
+            assert_eq!(std::fs::read(&file).expect("is there"), damaged.as_bytes());
+        }
     }
 }

@@ -48,13 +48,24 @@ pub(crate) trait CheckpointStore: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The folder cannot be made or written.
-    #[error("using the data folder {folder}")]
+    #[error("data_dir: {folder} cannot be used; name a folder that this user may write to")]
     Folder {
         /// `data_dir` of the pipeline file.
         folder: PathBuf,
         /// What the system says.
         #[source]
         source: std::io::Error,
+    },
+    /// The file in the folder is not what we wrote.
+    #[error(
+        "{file} is damaged: {why}; bring back a copy, or move it away: then every source starts \
+         anew, as far back as its initial_lookback_secs"
+    )]
+    Damaged {
+        /// The database.
+        file: PathBuf,
+        /// What the database says.
+        why: String,
     },
     /// Another process works on the folder.
     #[error("the data folder {0} is in use by another process; each needs its own `data_dir`")]

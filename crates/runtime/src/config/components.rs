@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use tapline_core::{BuildContext, ComponentKind, ComponentName, Problem, Sink, Source, Transform};
+use tapline_core::{
+    BuildContext, BuildError, ComponentKind, ComponentName, Problem, Sink, Source, Transform,
+};
 
 use super::attempts::{Findings, redact, settings, settings_beside};
 use super::file::{ProxySettings, TlsSettings, check_name};
@@ -13,6 +15,7 @@ use super::mistake::{Mistake, Position};
 use super::tree::{Entry, Node, Value};
 use super::words::nearest;
 use crate::registry::{Configurable, Registry};
+use crate::run::chain;
 use crate::topology::Factory;
 
 /// What users write beside `config:`.
@@ -287,6 +290,14 @@ pub(crate) struct ConfigBlock<'a> {
     network: Network,
 }
 
+/// The error with the place of its setting in the file.
+fn located(error: BuildError, node: &Node, block: &str) -> BuildError {
+    let path = format!("{block}.{}", error.path);
+    let message = chain(&*error.source);
+    let place = Mistake::at(node.find(&error.path), path, message);
+    BuildError::new(error.path, place)
+}
+
 /// Keys inside `config:` that the runtime takes care of for plugins that do not know them.
 const NETWORK_KEYS: &[&str] = &["proxy", "tls"];
 
@@ -306,8 +317,10 @@ impl ConfigBlock<'_> {
                 .extend(problems.into_iter().map(|problem| self.mistake(problem)));
             return None;
         }
+        let (node, block) = (self.node.skeleton(), self.path.clone());
         Some(Arc::new(move |cx: &BuildContext| {
-            config.build(&network.apply(cx))
+            let built = config.build(&network.apply(cx));
+            built.map_err(|error| located(error, &node, &block))
         }))
     }
 

@@ -63,6 +63,8 @@ impl fmt::Display for Mistake {
     }
 }
 
+impl Error for Mistake {}
+
 /// Everything that is wrong with one pipeline file. Display writes one line for each.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mistakes {

@@ -53,6 +53,26 @@ impl Node {
         }
     }
 
+    /// The same places without any value, to be kept without keeping secrets.
+    pub(crate) fn skeleton(&self) -> Self {
+        let value = match &self.value {
+            Value::Scalar(_) | Value::Broken => Value::Broken,
+            Value::List(items) => {
+                let bare = items.iter().map(|item| Arc::new(item.skeleton()));
+                Value::List(bare.collect())
+            }
+            Value::Table(entries) => {
+                let bare = entries.iter().map(|entry| Entry {
+                    key: entry.key.clone(),
+                    position: entry.position,
+                    node: Arc::new(entry.node.skeleton()),
+                });
+                Value::Table(bare.collect())
+            }
+        };
+        Self::new(self.position, value)
+    }
+
     /// The entries, if it is a table.
     pub(crate) fn entries(&self) -> &[Entry] {
         match &self.value {

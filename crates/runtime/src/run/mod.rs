@@ -16,12 +16,15 @@ mod tests;
 mod worker;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tapline_core::metrics::{BUDGET_BYTES, Metrics};
-use tapline_core::{BuildContext, BuildError, ComponentName, Event, NetworkSettings, Shared, Sink};
+use tapline_core::{
+    BuildContext, BuildError, ComponentName, Event, NetworkSettings, Shared, Sink, Source,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -29,10 +32,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::budget::Budget;
 use crate::checkpoint::{LocalStore, StoreError};
+use crate::config::Mistake;
 use crate::dead_letters::DeadLetters;
 use crate::settling::SettlingLimits;
 use crate::status::{State, StatusBoard};
-use crate::topology::Topology;
+use crate::topology::{Node, Topology};
 use engine::Engine;
 use flow::Plan;
 use source::SourceTask;
@@ -116,15 +120,33 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
-    /// What a component's settings name cannot be used.
-    #[error("building {component}")]
-    Build {
-        /// Which one.
-        component: ComponentName,
-        /// Which setting, and why.
-        #[source]
-        source: BuildError,
-    },
+    /// What components' settings name cannot be used.
+    #[error("{0}")]
+    Build(BuildFailures),
+}
+
+/// Every component that could not be built. Display writes one line for each.
+#[derive(Debug, Default)]
+pub struct BuildFailures(pub Vec<(ComponentName, BuildError)>);
+
+impl BuildFailures {
+    /// One line each; with file, line, and column for what stands in a pipeline file.
+    pub fn lines(&self, file: &str) -> Vec<String> {
+        let line = |(component, error): &(ComponentName, BuildError)| match error
+            .source
+            .downcast_ref::<Mistake>()
+        {
+            Some(mistake) => mistake.line(file),
+            None => format!("building {component}: {}", chain(error)),
+        };
+        self.0.iter().map(line).collect()
+    }
+}
+
+impl fmt::Display for BuildFailures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines("the pipeline file").join("\n"))
+    }
 }
 
 /// Why a running pipeline should be stopped although nobody asked for it.
@@ -186,8 +208,9 @@ impl Runtime {
         });
         let builder = Builder::new(&pipeline);
         builder.fill_board();
-        let (sinks, workers) = builder.start_sinks(&engine, &dead_letters)?;
-        let sources = builder.start_sources(&engine, &dead_letters, &sinks)?;
+        let built = builder.build()?;
+        let (sinks, workers) = builder.start_sinks(built.sinks, &engine, &dead_letters);
+        let sources = builder.start_sources(built.sources, &engine, &dead_letters, &sinks)?;
         pipeline.board.pipeline(State::Running);
         tracing::info!(pipeline = %pipeline.name, "running");
         Ok(Running {
@@ -299,6 +322,12 @@ fn start_dead_letters(
     .map_err(|source| StartError::DeadLetters { folder, source })
 }
 
+/// Components that were built, in the order of the topology.
+struct Built {
+    sinks: Vec<(BuildContext, Box<dyn Sink>)>,
+    sources: Vec<(BuildContext, Box<dyn Source>)>,
+}
+
 /// Builds components of one pipeline.
 struct Builder<'a> {
     pipeline: &'a Setup,
@@ -334,26 +363,57 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Builds sinks and sources, so that all that cannot be built is told at once.
+    fn build(&self) -> Result<Built, StartError> {
+        let topology = &self.pipeline.topology;
+        let mut failures = BuildFailures::default();
+        let built = Built {
+            sinks: self.build_all(&topology.sinks, &mut failures),
+            sources: self.build_all(&topology.sources, &mut failures),
+        };
+        match failures.0.is_empty() {
+            true => Ok(built),
+            false => Err(StartError::Build(failures)),
+        }
+    }
+
+    fn build_all<T: ?Sized>(
+        &self,
+        nodes: &[Node<T>],
+        failures: &mut BuildFailures,
+    ) -> Vec<(BuildContext, Box<T>)> {
+        let mut built = Vec::new();
+        for node in nodes {
+            let cx = self.context(&node.name);
+            match (node.build)(&cx) {
+                Ok(component) => built.push((cx, component)),
+                Err(error) => failures.0.push((node.name.clone(), error)),
+            }
+        }
+        built
+    }
+
     fn start_sinks(
         &self,
+        sinks: Vec<(BuildContext, Box<dyn Sink>)>,
         engine: &Arc<Engine>,
         dead_letters: &DeadLetters,
-    ) -> Result<(Inlets, JoinSet<()>), StartError> {
+    ) -> (Inlets, JoinSet<()>) {
         let mut inlets = Vec::new();
         let mut workers = JoinSet::new();
-        for node in &self.pipeline.topology.sinks {
-            let cx = self.context(&node.name);
-            let sink: Arc<dyn Sink> = (node.build)(&cx).map_err(failed(&node.name))?.into();
+        for (cx, sink) in sinks {
+            let sink: Arc<dyn Sink> = sink.into();
             let (inlet, inbox) = mpsc::channel(SINK_QUEUE);
             let worker = Worker::new(&cx, sink, inbox, Arc::clone(engine), dead_letters.clone());
             workers.spawn(worker.run());
             inlets.push(inlet);
         }
-        Ok((inlets, workers))
+        (inlets, workers)
     }
 
     fn start_sources(
         &self,
+        sources: Vec<(BuildContext, Box<dyn Source>)>,
         engine: &Arc<Engine>,
         dead_letters: &DeadLetters,
         sinks: &Inlets,
@@ -367,11 +427,10 @@ impl<'a> Builder<'a> {
             .iter()
             .map(|node| (Arc::clone(&node.name.id), self.context(&node.name)))
             .collect();
-        for (position, node) in topology.sources.iter().enumerate() {
+        for (position, (node, (cx, first))) in topology.sources.iter().zip(sources).enumerate() {
             let plan = Plan::of(&node.name, topology, &contexts, sinks);
-            plan.check().map_err(|(name, error)| failed(&name)(error))?;
-            let cx = self.context(&node.name);
-            let first = (node.build)(&cx).map_err(failed(&node.name))?;
+            plan.check()
+                .map_err(|failure| StartError::Build(BuildFailures(vec![failure])))?;
             let task = SourceTask {
                 build: Arc::clone(&node.build),
                 cx,
@@ -391,16 +450,8 @@ impl<'a> Builder<'a> {
 }
 
 /// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let texts: Vec<String> = causes.map(ToString::to_string).collect();
     texts.join(": ")
-}
-
-fn failed(name: &ComponentName) -> impl Fn(BuildError) -> StartError {
-    let component = name.clone();
-    move |source| StartError::Build {
-        component: component.clone(),
-        source,
-    }
 }
