@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use tapline_core::{BuildContext, BuildError, Problem, Sink, SinkConfig};
 
-use crate::settings::{self, Setting};
+use crate::setting::{self, Setting};
+use crate::settings;
 use crate::sink::Kafka;
 use crate::topic::TopicTemplate;
 
@@ -26,7 +27,7 @@ pub struct KafkaConfig {
     pub exactly_once: bool,
     /// Settings handed to librdkafka as they are; a value may be a secret, such as
     /// `sasl.password: { env: KAFKA_PASSWORD }`. What would break a promise is refused.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "setting::by_name")]
     pub librdkafka: BTreeMap<String, Setting>,
 }
 
@@ -96,7 +97,8 @@ mod tests {
     fn all_mistakes_are_told_at_once() {
         let told = problems(serde_json::json!({
             "brokers": ["localhost", "good:9092"], "topic": "x.{sort}", "exactly_once": true,
-            "librdkafka": {"acks": 1, "linger.mss": 5, "compression.type": "lz4", "linger.ms": "soon"},
+            "librdkafka": {"acks": 1, "linger.mss": 5, "compression.type": "lz4", "linger.ms": "soon",
+                "sasl.oauthbearer.client.secret": {"env": "KAFKA_SECRET"}},
         }));
         let expected = [
             "brokers[0]: expected host:port",
@@ -105,6 +107,7 @@ mod tests {
             "librdkafka.acks: is set by tapline",
             "librdkafka.linger.ms: ",
             "librdkafka.linger.mss: librdkafka knows no such setting",
+            "librdkafka.sasl.oauthbearer.client.secret: is not supported by",
         ];
         assert_eq!(told.len(), expected.len(), "{told:#?}");
         for (told, expected) in told.iter().zip(expected) {
@@ -120,5 +123,20 @@ mod tests {
                 "sasl.username": "u", "sasl.password": {"env": "KAFKA_PASSWORD"}},
         }));
         assert!(told.is_empty(), "{told:#?}");
+    }
+
+    #[test]
+    fn a_password_in_the_file_is_taken_and_never_shown() {
+        let config: KafkaConfig = serde_json::from_value(serde_json::json!({
+            "brokers": ["kafka.example:9093"], "topic": "t",
+            "librdkafka": {"sasl.password": 271828, "ssl.key.password": "hunter2"},
+        }))
+        .expect("well formed");
+        assert!(config.problems().is_empty());
+        let shown = format!("{config:?}");
+        assert!(
+            !shown.contains("271828") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 }

@@ -17,6 +17,7 @@ mod calls;
 mod config;
 mod faults;
 mod record;
+mod setting;
 mod settings;
 mod sink;
 mod topic;

@@ -1,24 +1,14 @@
 //! Settings of librdkafka: our defaults, what users may add, and what is refused.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
-use serde::de::{self, MapAccess, Visitor, value::MapAccessDeserializer};
-use serde::{Deserialize, Deserializer};
-use tapline_core::{Problem, SecretError, SecretSource};
+use tapline_core::{Problem, SecretError};
 
-/// A value that a user gives to librdkafka: plain, or from a secret source.
-#[derive(Clone, Debug)]
-pub enum Setting {
-    /// Text, a number, or a switch, as librdkafka writes it.
-    Plain(String),
-    /// `{ env: .. }`, `{ file: .. }`, or `{ command: .. }`.
-    Secret(SecretSource),
-}
+use crate::setting::Setting;
 
 /// Settings that carry a promise of ours, and why they cannot be changed.
 const REFUSED: &[(&str, &str)] = &[
@@ -139,50 +129,14 @@ fn refusal_of_librdkafka(key: &str, setting: &Setting) -> Option<String> {
         Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
             Some("librdkafka knows no such setting".to_owned())
         }
+        // What librdkafka says here names the setting and what it was built without, no value.
+        Err(KafkaError::ClientConfig(_, said, ..)) if said.contains("not supported in this") => {
+            Some("is not supported by the librdkafka in this program".to_owned())
+        }
         Err(_) if matches!(setting, Setting::Plain(_)) => {
             Some("librdkafka does not take this value".to_owned())
         }
         _ => None,
-    }
-}
-
-impl<'de> Deserialize<'de> for Setting {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SettingVisitor)
-    }
-}
-
-struct SettingVisitor;
-
-impl<'de> Visitor<'de> for SettingVisitor {
-    type Value = Setting;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text, a number, true or false, or a secret such as { env: NAME }")
-    }
-
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Setting, E> {
-        Ok(Setting::Plain(value.to_owned()))
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Setting, E> {
-        Ok(Setting::Plain(value.to_string()))
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Setting, E> {
-        Ok(Setting::Plain(value.to_string()))
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Setting, E> {
-        Ok(Setting::Plain(value.to_string()))
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Setting, E> {
-        Ok(Setting::Plain(value.to_string()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Setting, A::Error> {
-        SecretSource::deserialize(MapAccessDeserializer::new(map)).map(Setting::Secret)
     }
 }
 
