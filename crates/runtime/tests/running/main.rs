@@ -1,6 +1,5 @@
 //! Promises of a running pipeline, with fake sources and sinks.
 
-mod bench;
 mod fakes;
 mod losses;
 mod outages;
