@@ -24,10 +24,21 @@ pub(crate) enum Named {
     Update,
     Tie,
     ExpandFails,
+    HubDetach,
+    HubBusy,
+    HubDrop,
+    HubSlow,
+    HubCutOff,
+    HubTokenExpired,
+    HubStolen,
+    HubTokenRefused,
+    HubExpired,
+    HubRepeat,
+    HubForm,
 }
 
 /// Every named fault: its name, and what its probability means.
-const TABLE: [(Named, &str, &str); 18] = [
+const TABLE: [(Named, &str, &str); 29] = [
     (
         Named::Throttled,
         "throttled",
@@ -118,6 +129,61 @@ const TABLE: [(Named, &str, &str); 18] = [
         "expand_fails",
         "per incident id: every $expand=alerts that meets it answers 500",
     ),
+    (
+        Named::HubDetach,
+        "hub_detach",
+        "per hub message: the link is closed with an error that passes",
+    ),
+    (
+        Named::HubBusy,
+        "hub_busy",
+        "per hub message: the link is closed with server-busy, and no partition can be read for a while",
+    ),
+    (
+        Named::HubDrop,
+        "hub_drop",
+        "per hub message: the connection goes away",
+    ),
+    (
+        Named::HubSlow,
+        "hub_slow",
+        "per hub message: nothing is sent on its link for a while",
+    ),
+    (
+        Named::HubCutOff,
+        "hub_cut_off",
+        "per hub message: the connection breaks in the middle of it",
+    ),
+    (
+        Named::HubTokenExpired,
+        "hub_token_expired",
+        "per hub message: the token is past its time, and links are closed as unauthorized",
+    ),
+    (
+        Named::HubStolen,
+        "hub_stolen",
+        "per hub message: another reader takes its partition for a while",
+    ),
+    (
+        Named::HubTokenRefused,
+        "hub_token_refused",
+        "per token shown to the hub: 401",
+    ),
+    (
+        Named::HubExpired,
+        "hub_expired",
+        "per hub message made: the older half of its partition expires, and its records come again at the end",
+    ),
+    (
+        Named::HubRepeat,
+        "hub_repeat",
+        "per hub record made: it comes again in a later message",
+    ),
+    (
+        Named::HubForm,
+        "hub_form",
+        "per hub message made: it is not {\"records\":[..]} in one data section, but another form",
+    ),
 ];
 
 /// Makes a third of all Graph versions updates, since those in ties (about every seventh) never are.
@@ -170,12 +236,16 @@ impl Faults {
     }
 
     /// As [`Faults::mild`], and waits up to 30 s, lateness up to five minutes, `$orderby` ignored, one incident that cannot be
-    /// expanded, 150 requests a minute.
+    /// expanded, 150 requests a minute; of the hub also stolen links, expired tokens and offsets, repeated records, and other forms
+    /// of messages.
     pub fn harsh() -> Self {
         let worse = [
             (Named::IgnoreOrderBy, 1.0),
             (Named::RateLimit, 1.0),
             (Named::ExpandFails, 1.0),
+            (Named::HubExpired, 0.002),
+            (Named::HubRepeat, 0.03),
+            (Named::HubForm, 0.3),
         ];
         let mut faults = Self::mild().with(&worse);
         faults.longest_wait = Duration::from_secs(30);
@@ -200,6 +270,11 @@ impl Faults {
     /// Every fault that can be named, with what its probability means.
     pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
         TABLE.iter().map(|(_, name, meaning)| (*name, *meaning))
+    }
+
+    /// Whether what is scheduled may be worse than mild.
+    pub(crate) fn is_harsh(&self) -> bool {
+        self.longest_wait > Self::none().longest_wait
     }
 
     /// The probability of one fault, 0 to 1.

@@ -3,15 +3,26 @@
 //! The protocol is served by an engine of our own (`connection`), on the types of fe2o3-amqp: so a test of a reader that uses that
 //! library does not meet the same code twice, refusals look as the service's do, and every frame can be spoilt on purpose.
 
+mod attaching;
+mod claims;
+mod connection;
+mod envelope;
+mod frames;
 mod handle;
+mod handshake;
+mod links;
+mod management;
 mod message;
 mod readers;
 mod selector;
+mod serve;
 mod store;
 mod trouble;
+mod weather;
 
 pub use handle::{HubHandle, RecordedAttach, RecordedToken};
 pub use message::{HubBody, HubMessage};
+pub(crate) use serve::serve;
 pub use store::HubPosition;
 pub use trouble::{CONDITIONS, HubError, HubFault};
 
@@ -22,6 +33,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::Log;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use trouble::Asked;
 
 /// The only hub of the namespace.
@@ -30,6 +42,8 @@ pub(crate) const NAME: &str = "defender";
 pub(crate) const PARTITIONS: usize = 4;
 /// The shared access policy.
 const POLICY: &str = "listen";
+/// How many attaches, tokens, and requests are remembered.
+const REMEMBERED: usize = 10_000;
 
 /// What the hub tells its connections to do.
 #[derive(Debug, Clone)]
@@ -91,10 +105,49 @@ pub(crate) struct State {
     pub(crate) tokens: Vec<RecordedToken>,
     pub(crate) management: Vec<(String, Option<String>)>,
     pub(crate) largest_credit: HashMap<usize, u32>,
+    /// Whether what clients do is remembered, which a run of hours must not do.
+    records: bool,
+    /// Until when no partition can be read, by a fault.
+    busy_until: Option<Instant>,
+    /// Until when a ghost reads, by a fault.
+    haunted_until: Option<Instant>,
+    next_reader: u64,
+}
+
+impl State {
+    fn note_attach(&mut self, attach: RecordedAttach) {
+        if self.records && self.attaches.len() < REMEMBERED {
+            self.attaches.push(attach);
+        }
+    }
+
+    fn note_token(&mut self, token: RecordedToken) {
+        if self.records && self.tokens.len() < REMEMBERED {
+            self.tokens.push(token);
+        }
+    }
+
+    fn note_management(&mut self, request: (String, Option<String>)) {
+        if self.records && self.management.len() < REMEMBERED {
+            self.management.push(request);
+        }
+    }
+
+    /// Ends what has lasted long enough.
+    fn calm_down(&mut self, now: Instant) {
+        if self.busy_until.is_some_and(|until| until <= now) {
+            self.busy_until = None;
+        }
+        if self.haunted_until.is_some_and(|until| until <= now) {
+            self.haunted_until = None;
+            self.readers.release();
+        }
+    }
 }
 
 impl Hub {
-    pub(crate) fn new(port: u16) -> Self {
+    /// `records` says whether what clients do is remembered.
+    pub(crate) fn new(port: u16, records: bool) -> Self {
         let state = State {
             key: unguessable(""),
             listening_forbidden: false,
@@ -106,6 +159,10 @@ impl Hub {
             tokens: Vec::new(),
             management: Vec::new(),
             largest_credit: HashMap::new(),
+            records,
+            busy_until: None,
+            haunted_until: None,
+            next_reader: 0,
         };
         Self {
             port,
@@ -167,7 +224,41 @@ impl Hub {
         self.displace(&displaced, epoch);
     }
 
-    pub(crate) fn displace(&self, displaced: &[u64], epoch: i64) {
+    /// Lets a reader in, gives it a number, and sends those away who must give way.
+    fn enter(&self, mut reader: Reader) -> Result<u64, HubError> {
+        let (number, epoch) = {
+            let mut state = self.lock();
+            state.next_reader += 1;
+            (state.next_reader, reader.epoch)
+        };
+        reader.number = Some(number);
+        let displaced = self.lock().readers.enter(reader)?;
+        self.displace(&displaced, epoch.unwrap_or(0));
+        Ok(number)
+    }
+
+    /// A ghost takes a partition of the default group for a while.
+    fn haunt(&self, partition: usize, until: Instant) {
+        self.lock().haunted_until = Some(until);
+        self.steal("$default", partition, i64::from(u32::MAX));
+    }
+
+    /// A connection comes in; its number, and where it finds its orders.
+    fn join(&self) -> (u64, Arc<Mailbox>) {
+        let mailbox = Arc::new(Mailbox::default());
+        self.mailboxes().push(Arc::clone(&mailbox));
+        let mut state = self.lock();
+        state.connections += 1;
+        (state.connections, mailbox)
+    }
+
+    /// A connection is gone.
+    fn part(&self, mailbox: &Arc<Mailbox>) {
+        self.mailboxes()
+            .retain(|other| !Arc::ptr_eq(other, mailbox));
+    }
+
+    fn displace(&self, displaced: &[u64], epoch: i64) {
         for number in displaced {
             self.order(&Order::Steal {
                 number: *number,

@@ -17,7 +17,6 @@ mod answer;
 mod faults;
 mod generator;
 mod graph;
-#[expect(dead_code, reason = "the engine that serves it is the next step")]
 mod hub;
 mod ledger;
 mod login;

@@ -2,7 +2,7 @@
 
 use crate::generator::Generator;
 use crate::graph::{Graph, GraphHandle};
-use crate::hub::{Hub, HubHandle};
+use crate::hub::{self, Hub, HubHandle};
 use crate::ledger::Ledger;
 use crate::login::{Application, Login, LoginHandle};
 use crate::serve::{Api, serve};
@@ -191,8 +191,7 @@ impl Simulation {
             tokens: Arc::clone(&tokens),
         });
 
-        let hub = Arc::new(Hub::new(hub_port));
-        drop(hub_listener);
+        let hub = Arc::new(Hub::new(hub_port, scripted));
 
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let servers: [(TcpListener, Arc<dyn Api>); 3] = [
@@ -203,6 +202,13 @@ impl Simulation {
         for (listener, api) in servers {
             tasks.spawn(serve(listener, api, stop.clone()));
         }
+        tasks.spawn(hub::serve(
+            hub_listener,
+            Arc::clone(&hub),
+            Arc::clone(&tokens),
+            settings.faults.clone(),
+            stop.clone(),
+        ));
         let announcement = Announcement {
             login: login_base,
             graph: graph_base,
