@@ -3,6 +3,7 @@
 use super::expr::{Expr, Got, Keep, MetaField, Text};
 use super::run::Run;
 use super::table::{Otherwise, Table};
+use crate::json::Buffer;
 
 impl Run<'_> {
     /// Evaluates an expression.
@@ -22,6 +23,7 @@ impl Run<'_> {
             Expr::Join { parts, with } => self.join(parts, with),
             Expr::Cut { from, at, keep } => self.part(from, |text| cut(text, at, *keep)),
             Expr::Strip { from, prefix } => self.part(from, |text| Some(strip(text, prefix))),
+            Expr::Host(from) => self.host(from),
             Expr::Lower(from) => self.lower(from),
             Expr::Piece { from, on, index } => {
                 // Only one piece is taken: the list as a whole does not count as used.
@@ -107,7 +109,7 @@ impl Run<'_> {
             return Got::Nothing;
         }
         Got::Text(Text {
-            made: true,
+            buffer: Buffer::Made,
             start,
             end,
         })
@@ -129,10 +131,25 @@ impl Run<'_> {
         };
         let start = text.start + offset as u32;
         Got::Text(Text {
-            made: text.made,
+            buffer: text.buffer,
             start,
             end: start + length as u32,
         })
+    }
+
+    /// Only the host is taken: the address as a whole does not count as used, unless it is one.
+    fn host(&mut self, from: &Expr) -> Got {
+        let mark = self.here();
+        let Some(whole) = self.get_text(from) else {
+            return Got::Nothing;
+        };
+        let got = self.part(from, host);
+        if let Got::Text(found) = got
+            && found != whole
+        {
+            self.back_to(mark);
+        }
+        got
     }
 
     fn lower(&mut self, from: &Expr) -> Got {
@@ -252,6 +269,21 @@ fn cut<'t>(text: &'t str, at: &str, keep: Keep) -> Option<&'t str> {
         Keep::Before => before,
         Keep::After => after,
     })
+}
+
+/// The host of an address with or without scheme, user, port, and path.
+fn host(address: &str) -> Option<&str> {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    if let Some(bracketed) = host.strip_prefix('[') {
+        return bracketed.split(']').next();
+    }
+    match host.split_once(':') {
+        // More than one colon is an IPv6 address.
+        Some((host, port)) if !port.contains(':') => Some(host),
+        _ => Some(host),
+    }
 }
 
 fn strip<'t>(text: &'t str, prefix: &str) -> &'t str {

@@ -3,6 +3,7 @@
 use super::predicate::Predicate;
 use super::scope::Path;
 use super::table::Table;
+use crate::json::Buffer;
 
 /// An operation of a mapping file that yields one value, or none.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) enum Expr {
     },
     /// A text without a prefix, which need not be there.
     Strip { from: Box<Expr>, prefix: Box<str> },
+    /// The host of an address such as `https://user@host:1/path`, or of a bare `host/path`.
+    Host(Box<Expr>),
     /// Lower-case text.
     Lower(Box<Expr>),
     /// A piece of a text list such as `a;b`, counted from 0.
@@ -80,10 +83,10 @@ pub(crate) enum MetaField {
     Time,
 }
 
-/// Where a text stands: in the record (unescaped as it is) or among those made.
+/// Where a text stands, unescaped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Text {
-    pub(super) made: bool,
+    pub(super) buffer: Buffer,
     pub(super) start: u32,
     pub(super) end: u32,
 }

@@ -15,5 +15,5 @@ mod table;
 pub(crate) use expr::{Expr, Got, Keep, MetaField, Text};
 pub(crate) use predicate::{Predicate, Test};
 pub(crate) use run::{Run, Scratch};
-pub(crate) use scope::{Path, ROOT, ScopeId, Scopes, Selection, Shape};
+pub(crate) use scope::{Path, Pick, ROOT, ScopeId, Scopes, Selection, Shape};
 pub(crate) use table::{Otherwise, Table, Words};

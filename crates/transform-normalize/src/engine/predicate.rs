@@ -45,6 +45,16 @@ impl Run<'_> {
         }
     }
 
+    /// Notes that a value went somewhere if what is asked of it holds.
+    pub(crate) fn mark_if(&mut self, predicate: &Predicate) {
+        if let Predicate::Field(path, test) = predicate
+            && let Some(node) = self.find(*path)
+            && self.passes(node, test)
+        {
+            self.mark(node);
+        }
+    }
+
     fn passes(&mut self, node: NodeId, test: &Test) -> bool {
         match test {
             Test::Present => true,
@@ -89,7 +99,7 @@ impl Run<'_> {
     }
 }
 
-fn starts(text: &str, start: &str) -> bool {
+pub(super) fn starts(text: &str, start: &str) -> bool {
     let head = text.as_bytes().get(..start.len());
     head.is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
 }
@@ -100,7 +110,7 @@ fn ends(text: &str, end: &str) -> bool {
     tail.is_some_and(|tail| tail.eq_ignore_ascii_case(end.as_bytes()))
 }
 
-fn contains(text: &str, part: &str) -> bool {
+pub(super) fn contains(text: &str, part: &str) -> bool {
     let mut windows = text.as_bytes().windows(part.len().max(1));
     part.is_empty() || windows.any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
 }

@@ -3,8 +3,9 @@
 use tapline_core::Metadata;
 
 use super::expr::{Got, Text};
-use super::scope::{Level, Path, ROOT, ScopeId, Selection, Shape};
-use crate::json::{NodeId, NodeKind, Tape};
+use super::predicate::Predicate;
+use super::scope::{Level, Path, Pick, ROOT, ScopeId, Selection, Shape, Wanted};
+use crate::json::{Buffer, Node, NodeId, NodeKind, Tape};
 
 /// A slot that holds nothing, and a scope that stands nowhere.
 const NONE: u32 = u32::MAX;
@@ -86,12 +87,23 @@ impl<'a> Run<'a> {
         self.scratch.slots.truncate(base);
     }
 
-    /// Opens a selection's scope on the element it wants, for good.
+    /// Opens a selection's scope on what it wants, for good.
     fn select(&mut self, selection: &Selection) {
+        match &selection.pick {
+            Pick::Row => {
+                let is_object = |node: &NodeId| self.tape.node(*node).kind == NodeKind::Object;
+                let row = self.find(selection.from).filter(is_object);
+                self.enter(selection.scope, row.unwrap_or(0));
+            }
+            Pick::Element(wanted) => self.select_element(selection, wanted),
+        }
+    }
+
+    fn select_element(&mut self, selection: &Selection, wanted: &[Predicate]) {
         let Some(list) = self.find_list(selection.from) else {
             return;
         };
-        for wanted in &selection.wanted {
+        for wanted in wanted {
             let end = self.tape.node(list).next;
             let mut at = list + 1;
             while at < end {
@@ -146,22 +158,21 @@ impl<'a> Run<'a> {
     #[inline]
     pub(crate) fn text_of(&mut self, node: NodeId) -> Option<Text> {
         let value = *self.tape.node(node);
-        let (made, (start, end)) = match value.kind {
+        let (buffer, (start, end)) = match value.kind {
             NodeKind::Null | NodeKind::Object | NodeKind::Array => return None,
-            NodeKind::Text if value.escaped() => (true, self.tape.make_unescaped(self.body, node)),
-            _ => (value.made(), (value.start, value.end)),
+            NodeKind::Text if value.escaped() => {
+                (Buffer::Made, self.tape.make_unescaped(self.body, node))
+            }
+            _ => (value.buffer(), (value.start, value.end)),
         };
-        Some(Text { made, start, end })
+        Some(Text { buffer, start, end })
     }
 
     /// The characters of a text.
     #[inline]
     pub(crate) fn str(&self, text: Text) -> &str {
-        if text.made {
-            self.tape.made((text.start, text.end))
-        } else {
-            &self.body[text.start as usize..text.end as usize]
-        }
+        self.tape
+            .text(self.body, text.buffer, (text.start, text.end))
     }
 
     /// The text of whatever an expression yielded; marks the value it is of.
@@ -187,7 +198,7 @@ impl<'a> Run<'a> {
         let piece = super::evaluate::pieces(whole, on).nth(index)?;
         let start = list.start + (piece.as_ptr().addr() - whole.as_ptr().addr()) as u32;
         Some(Text {
-            made: list.made,
+            buffer: list.buffer,
             start,
             end: start + piece.len() as u32,
         })
@@ -202,7 +213,7 @@ impl<'a> Run<'a> {
     pub(crate) fn make(&mut self, write: impl FnOnce(&mut String)) -> Text {
         let (start, end) = self.tape.make(write);
         Text {
-            made: true,
+            buffer: Buffer::Made,
             start,
             end,
         }
@@ -210,32 +221,42 @@ impl<'a> Run<'a> {
 
     /// Makes a text of the characters of another.
     pub(crate) fn append(&mut self, text: Text) {
-        if text.made {
-            let made = self.tape.made_mut();
-            made.extend_from_within(text.start as usize..text.end as usize);
-        } else {
-            let part = &self.body[text.start as usize..text.end as usize];
-            self.tape.made_mut().push_str(part);
-        }
+        self.tape
+            .append(self.body, text.buffer, (text.start, text.end));
     }
 }
 
 /// Walks the members of an object once and puts those that are asked for into their slots.
 ///
 /// Of members with one name the last counts, as in most readers of JSON.
-fn bind(tape: &Tape, body: &str, object: NodeId, names: &Level, slots: &mut [NodeId]) {
-    if tape.node(object).kind != NodeKind::Object {
+fn bind(tape: &mut Tape, body: &str, object: NodeId, names: &Level, slots: &mut [NodeId]) {
+    let Node {
+        kind, next: end, ..
+    } = *tape.node(object);
+    if kind != NodeKind::Object {
         return;
     }
-    for member in tape.children(object) {
-        let Some(wanted) = names.wanted(tape.key(body, member)) else {
-            continue;
-        };
-        if let Some(slot) = wanted.slot {
-            slots[usize::from(slot)] = member;
+    let mut member = object + 1;
+    while member < end {
+        let node = tape.node(member);
+        let next = node.next;
+        if !node.dropped()
+            && let Some(wanted) = names.wanted(tape.key(body, member))
+        {
+            fill(tape, body, member, wanted, slots);
         }
-        if let Some(below) = &wanted.below {
-            bind(tape, body, member, below, slots);
-        }
+        member = next;
+    }
+}
+
+/// Puts one member where it is asked for.
+fn fill(tape: &mut Tape, body: &str, member: NodeId, wanted: &Wanted, slots: &mut [NodeId]) {
+    let opened = wanted.opens.then(|| tape.open_text(body, member));
+    let value = opened.flatten().unwrap_or(member);
+    if let Some(slot) = wanted.slot {
+        slots[usize::from(slot)] = value;
+    }
+    if let Some(below) = &wanted.below {
+        bind(tape, body, value, below, slots);
     }
 }

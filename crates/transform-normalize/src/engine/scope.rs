@@ -16,15 +16,23 @@ pub(crate) struct Path {
     pub(crate) slot: u16,
 }
 
-/// An element of a list that has a name of its own, such as the primary device.
+/// A value that has a scope of its own, such as the primary device among the evidence.
 #[derive(Debug)]
 pub(crate) struct Selection {
-    /// The scope of the element; paths that begin with the selection's name are in it.
     pub(crate) scope: ScopeId,
-    /// The list.
+    /// Where it is picked from.
     pub(crate) from: Path,
-    /// Tried in turn over the whole list: the element that the first of them holds for.
-    pub(crate) wanted: Vec<Predicate>,
+    pub(crate) pick: Pick,
+}
+
+/// What a selection picks.
+#[derive(Debug)]
+pub(crate) enum Pick {
+    /// The element of a list for which the first of these holds; each is tried over the whole list.
+    Element(Vec<Predicate>),
+    /// The object itself, which a record may have around it an envelope or not: without one it is
+    /// the record.
+    Row,
 }
 
 /// The names that a plan asks for below one object, while it is compiled.
@@ -34,6 +42,7 @@ struct Names(Vec<(Box<str>, Entry)>);
 #[derive(Debug, Default)]
 struct Entry {
     slot: Option<u16>,
+    opens: bool,
     below: Names,
 }
 
@@ -81,9 +90,14 @@ impl Scopes {
         Path { scope, slot }
     }
 
-    /// Makes a name of the record known without asking for its value.
-    pub(crate) fn know(&mut self, name: &str) {
-        self.growing[usize::from(ROOT)].names.entry(name);
+    /// Makes a name known without asking for its value.
+    pub(crate) fn know(&mut self, scope: ScopeId, name: &str) {
+        self.growing[usize::from(scope)].names.entry(name);
+    }
+
+    /// Says that a member is text which holds JSON.
+    pub(crate) fn open_text(&mut self, scope: ScopeId, name: &str) {
+        self.growing[usize::from(scope)].names.entry(name).opens = true;
     }
 
     /// The finished shapes, by [`ScopeId`].
@@ -142,6 +156,8 @@ pub(crate) struct Level {
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) slot: Option<u16>,
+    /// It is text that holds JSON, and read as such.
+    pub(crate) opens: bool,
     pub(crate) below: Option<Level>,
 }
 
@@ -162,6 +178,7 @@ impl Level {
             let below = (!entry.below.0.is_empty()).then(|| Level::new(entry.below, aliases));
             wanted.push(Wanted {
                 slot: entry.slot,
+                opens: entry.opens,
                 below,
             });
         }

@@ -1,5 +1,7 @@
 //! Tables: which id a word of the source stands for.
 
+use super::predicate::{contains, starts};
+
 /// Words and their ids. Words are compared without regard to case.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -21,20 +23,41 @@ pub(crate) enum Otherwise {
     Id(i64),
 }
 
-/// The words of a table; a word that ends with `*` stands for all that begin so.
+/// The words of a table; `a*` stands for all that begin so, and `*a*` for all that hold it.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
     exact: Vec<(Box<str>, i64)>,
-    begins: Vec<(Box<str>, i64)>,
+    /// In the order of the file, of which the first counts.
+    patterns: Vec<(Pattern, i64)>,
+}
+
+#[derive(Debug)]
+enum Pattern {
+    Begins(Box<str>),
+    Holds(Box<str>),
+}
+
+impl Pattern {
+    fn is_of(&self, word: &str) -> bool {
+        match self {
+            Pattern::Begins(start) => starts(word, start),
+            Pattern::Holds(part) => contains(word, part),
+        }
+    }
 }
 
 impl Words {
     /// Adds a word.
     pub(crate) fn add(&mut self, word: &str, id: i64) {
-        match word.strip_suffix('*') {
-            Some(start) => self.begins.push((start.into(), id)),
-            None => self.exact.push((word.into(), id)),
-        }
+        let Some(start) = word.strip_suffix('*') else {
+            self.exact.push((word.into(), id));
+            return;
+        };
+        let pattern = match start.strip_prefix('*') {
+            Some(part) => Pattern::Holds(part.into()),
+            None => Pattern::Begins(start.into()),
+        };
+        self.patterns.push((pattern, id));
     }
 
     /// The id of a word.
@@ -43,11 +66,12 @@ impl Words {
             .exact
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(word));
-        let begins = |(start, _): &&(Box<str>, i64)| {
-            let head = word.as_bytes().get(..start.len());
-            head.is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
-        };
-        let found = exact.or_else(|| self.begins.iter().find(begins));
-        found.map(|(_, id)| *id)
+        if let Some((_, id)) = exact {
+            return Some(*id);
+        }
+        let mut patterns = self.patterns.iter();
+        patterns
+            .find(|(pattern, _)| pattern.is_of(word))
+            .map(|(_, id)| *id)
     }
 }

@@ -5,5 +5,5 @@ mod tape;
 mod text;
 
 pub(crate) use scan::ScanError;
-pub(crate) use tape::{NodeId, NodeKind, Tape};
+pub(crate) use tape::{Buffer, Node, NodeId, NodeKind, Tape};
 pub(crate) use text::{unescape, write_escaped};

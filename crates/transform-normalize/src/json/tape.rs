@@ -6,6 +6,17 @@ use super::text::{unescape, write_escaped, write_text};
 /// The place of a value on the tape. The record itself is 0.
 pub(crate) type NodeId = u32;
 
+/// Where the bytes of a text are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Buffer {
+    /// In the record.
+    Body,
+    /// Among the texts that were made while mapping.
+    Made,
+    /// In a text of the record that was read as JSON itself.
+    Opened,
+}
+
 /// What sort of JSON value a node is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum NodeKind {
@@ -29,6 +40,8 @@ pub(crate) struct Node {
     pub(crate) next: NodeId,
     /// The name's bytes between the quotes; empty for elements of arrays.
     pub(crate) key: (u32, u32),
+    /// What a text holds that was read as JSON itself; 0 of all others.
+    inner: NodeId,
     pub(crate) kind: NodeKind,
     flags: u8,
 }
@@ -39,6 +52,8 @@ impl Node {
     const USED: u8 = 4;
     const DROPPED: u8 = 8;
     const MADE: u8 = 16;
+    /// The value's and its name's bytes are in a text of the record that was opened.
+    const OPENED: u8 = 32;
 
     pub(super) fn new(kind: NodeKind, key: (u32, u32), key_escaped: bool, start: u32) -> Self {
         let flags = if key_escaped { Self::KEY_ESCAPED } else { 0 };
@@ -47,6 +62,7 @@ impl Node {
             end: start,
             next: 0,
             key,
+            inner: 0,
             kind,
             flags,
         }
@@ -61,9 +77,24 @@ impl Node {
         self.flags & Self::ESCAPED != 0
     }
 
-    /// Whether the text is one of ours, put in the place of the record's.
-    pub(crate) fn made(&self) -> bool {
-        self.flags & Self::MADE != 0
+    /// Where the value's bytes are.
+    pub(crate) fn buffer(&self) -> Buffer {
+        if self.flags & Self::MADE != 0 {
+            Buffer::Made
+        } else if self.flags & Self::OPENED != 0 {
+            Buffer::Opened
+        } else {
+            Buffer::Body
+        }
+    }
+
+    /// Moves a node that was read from a part of a buffer, which begins at `by`.
+    fn shift(&mut self, by: u32) {
+        self.start += by;
+        self.end += by;
+        self.key.0 += by;
+        self.key.1 += by;
+        self.flags |= Self::OPENED;
     }
 
     /// Whether the value went somewhere in the output.
@@ -85,6 +116,8 @@ pub(crate) struct Tape {
     nodes: Vec<Node>,
     /// Text that was made while mapping: unescaped, joined, hashed.
     made: String,
+    /// Unescaped texts of the record that were read as JSON themselves.
+    opened: String,
     /// No white space between values, no half surrogate, nothing dropped: subtrees can be copied.
     dense: bool,
     /// Half of a surrogate pair is somewhere: escaped text must be mended.
@@ -99,11 +132,61 @@ impl Tape {
     pub(crate) fn read(&mut self, body: &str) -> Result<(), ScanError> {
         self.nodes.clear();
         self.made.clear();
+        self.opened.clear();
         let mut scanner = Scanner::new(body.as_bytes(), &mut self.nodes);
         scanner.document()?;
         self.dense = scanner.dense && !scanner.broken;
         self.broken = scanner.broken;
         Ok(())
+    }
+
+    /// Reads a text that holds a JSON object or list, so that it is found as such.
+    ///
+    /// Returns the place of what it holds, which stays the same when asked again; `None` of all
+    /// other values. What is in such a text is not opened again.
+    pub(crate) fn open_text(&mut self, body: &str, id: NodeId) -> Option<NodeId> {
+        let node = *self.node(id);
+        if node.inner != 0 {
+            return Some(node.inner);
+        }
+        if node.kind != NodeKind::Text || node.buffer() != Buffer::Body {
+            return None;
+        }
+        let raw = &body[node.start as usize..node.end as usize];
+        if !raw.trim_start().starts_with(['{', '[']) {
+            return None;
+        }
+        let inner = self.read_opened(raw)?;
+        self.nodes[id as usize].inner = inner;
+        Some(inner)
+    }
+
+    /// Reads one more document, which is in a text; leaves nothing behind if it is not JSON.
+    fn read_opened(&mut self, raw: &str) -> Option<NodeId> {
+        let (start, first) = (self.opened.len(), self.nodes.len());
+        unescape(raw, &mut self.opened);
+        let mut scanner = Scanner::new(&self.opened.as_bytes()[start..], &mut self.nodes);
+        let read = scanner.document();
+        let (dense, broken) = (scanner.dense, scanner.broken);
+        if read.is_err() {
+            self.nodes.truncate(first);
+            self.opened.truncate(start);
+            return None;
+        }
+        for node in &mut self.nodes[first..] {
+            node.shift(start as u32);
+        }
+        self.dense &= dense && !broken;
+        self.broken |= broken;
+        Some(first as NodeId)
+    }
+
+    /// What a text holds that was opened; of all others the value itself.
+    pub(crate) fn inner(&self, id: NodeId) -> NodeId {
+        match self.node(id).inner {
+            0 => id,
+            inner => inner,
+        }
     }
 
     /// The value at a place.
@@ -144,18 +227,15 @@ impl Tape {
     /// The bytes of a value; of a text what stands between the quotes, escapes and all.
     pub(crate) fn raw<'a>(&'a self, body: &'a str, id: NodeId) -> &'a str {
         let node = self.node(id);
-        let bytes = if node.flags & Node::MADE != 0 {
-            &self.made
-        } else {
-            body
-        };
-        &bytes[node.start as usize..node.end as usize]
+        self.text(body, node.buffer(), (node.start, node.end))
     }
 
     /// The name of a member as it stands in the record, escapes and all.
-    pub(crate) fn key<'a>(&self, body: &'a str, id: NodeId) -> &'a str {
-        let (start, end) = self.node(id).key;
-        &body[start as usize..end as usize]
+    pub(crate) fn key<'a>(&'a self, body: &'a str, id: NodeId) -> &'a str {
+        let node = self.node(id);
+        let opened = node.flags & Node::OPENED != 0;
+        let bytes = if opened { &self.opened } else { body };
+        &bytes[node.key.0 as usize..node.key.1 as usize]
     }
 
     /// Notes that a value went somewhere. Returns whether it had not before.
@@ -209,16 +289,35 @@ impl Tape {
         let node = *self.node(id);
         let start = self.made.len() as u32;
         // Only texts of the record are escaped; those of ours never are.
+        let bytes = match node.buffer() {
+            Buffer::Opened => &self.opened,
+            Buffer::Body | Buffer::Made => body,
+        };
         unescape(
-            &body[node.start as usize..node.end as usize],
+            &bytes[node.start as usize..node.end as usize],
             &mut self.made,
         );
         (start, self.made.len() as u32)
     }
 
-    /// Text of ours.
-    pub(crate) fn made(&self, range: (u32, u32)) -> &str {
-        &self.made[range.0 as usize..range.1 as usize]
+    /// Bytes of one of the buffers.
+    pub(crate) fn text<'a>(&'a self, body: &'a str, of: Buffer, range: (u32, u32)) -> &'a str {
+        let bytes = match of {
+            Buffer::Body => body,
+            Buffer::Made => &self.made,
+            Buffer::Opened => &self.opened,
+        };
+        &bytes[range.0 as usize..range.1 as usize]
+    }
+
+    /// Appends bytes of one of the buffers to the texts of ours.
+    pub(crate) fn append(&mut self, body: &str, of: Buffer, (start, end): (u32, u32)) {
+        let range = start as usize..end as usize;
+        match of {
+            Buffer::Body => self.made.push_str(&body[range]),
+            Buffer::Made => self.made.extend_from_within(range),
+            Buffer::Opened => self.made.push_str(&self.opened[range]),
+        }
     }
 
     /// How much text of ours there is.

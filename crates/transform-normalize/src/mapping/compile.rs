@@ -7,13 +7,15 @@ use std::sync::Arc;
 use super::files::{Files, Target};
 use super::problem::{MappingProblem, nearest};
 use super::yaml::{Place, Yaml, YamlValue};
-use crate::engine::{Otherwise, Path, ROOT, ScopeId, Scopes, Selection, Table, Words};
+use crate::engine::{Otherwise, Path, Pick, ROOT, ScopeId, Scopes, Selection, Table, Words};
 
 /// Everything that is known while one mapping file is compiled.
 pub(crate) struct Compiler<'f> {
     files: &'f Files,
     target: Target,
     pub(crate) scopes: Scopes,
+    /// Where paths start: the record, or the row in its envelope.
+    pub(crate) start: ScopeId,
     pub(crate) problems: Vec<MappingProblem>,
     /// Finished selections, in the order in which they are made.
     pub(crate) selections: Vec<Selection>,
@@ -88,6 +90,7 @@ impl<'f> Compiler<'f> {
             files,
             target,
             scopes: Scopes::new(aliases(file)),
+            start: ROOT,
             problems: Vec::new(),
             selections: Vec::new(),
             selected: Vec::new(),
@@ -97,6 +100,8 @@ impl<'f> Compiler<'f> {
         };
         compiler.shared_tables();
         compiler.own_tables(file);
+        compiler.row(file);
+        compiler.opened_texts(file);
         compiler.select(file);
         compiler
     }
@@ -157,6 +162,41 @@ impl<'f> Compiler<'f> {
         read
     }
 
+    /// Where the paths of the file start.
+    pub(crate) fn start(&self) -> Context<'static> {
+        Context::of(self.start)
+    }
+
+    /// Compiles `row: properties`: records are rows in an envelope, or bare rows.
+    fn row(&mut self, file: &Yaml) {
+        let Some(row) = file.member("row") else {
+            return;
+        };
+        let Some(from) = row.text() else {
+            self.problem(&row.at, format!("expected a field, found {}", row.what()));
+            return;
+        };
+        let Some(from) = self.path(from, &row.at, &Context::root()) else {
+            return;
+        };
+        self.start = self.scopes.add();
+        self.selections.push(Selection {
+            scope: self.start,
+            from,
+            pick: Pick::Row,
+        });
+    }
+
+    /// Compiles `json: [field]`: texts that hold JSON.
+    fn opened_texts(&mut self, file: &Yaml) {
+        for name in file.member("json").map(Yaml::elements).unwrap_or_default() {
+            match name.text() {
+                Some(name) => self.scopes.open_text(self.start, name),
+                None => self.problem(&name.at, format!("expected a field, found {}", name.what())),
+            }
+        }
+    }
+
     /// Compiles `select: { name: { from: list, where: [predicate, ..] } }`.
     fn select(&mut self, file: &Yaml) {
         let Some(select) = file.member("select") else {
@@ -165,7 +205,7 @@ impl<'f> Compiler<'f> {
         for member in select.members() {
             self.only(&member.value, &["from", "where"]);
             let from = member.value.member("from").and_then(Yaml::text);
-            let Some(from) = from.and_then(|from| self.path(from, &member.at, &Context::root()))
+            let Some(from) = from.and_then(|from| self.path(from, &member.at, &self.start()))
             else {
                 self.problem(
                     &member.at,
@@ -185,7 +225,7 @@ impl<'f> Compiler<'f> {
             self.selections.push(Selection {
                 scope,
                 from,
-                wanted,
+                pick: Pick::Element(wanted),
             });
         }
     }
@@ -215,9 +255,13 @@ impl<'f> Compiler<'f> {
     /// Scope and names of a path that is not a parameter.
     fn resolve(&self, text: &str, cx: &Context<'_>) -> (ScopeId, Vec<String>) {
         if let Some(absolute) = text.strip_prefix('/') {
-            return (ROOT, segments(absolute));
+            return (self.start, segments(absolute));
         }
         let mut names = segments(text);
+        if names[0] == "envelope" && self.start != ROOT {
+            names.remove(0);
+            return (ROOT, names);
+        }
         if let Some((_, scope)) = self.selected.iter().find(|(name, _)| *name == names[0]) {
             names.remove(0);
             return (*scope, names);

@@ -1,6 +1,7 @@
 //! Mapping files: found, read, and compiled. What is proven of them depends on the target.
 
 mod compile;
+mod extend;
 mod files;
 mod operations;
 mod predicates;

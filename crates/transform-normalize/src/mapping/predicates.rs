@@ -30,7 +30,8 @@ impl Compiler<'_> {
         }
     }
 
-    fn question(&mut self, member: &Member, cx: &Context<'_>) -> Predicate {
+    /// Compiles one `field: word`.
+    pub(crate) fn question(&mut self, member: &Member, cx: &Context<'_>) -> Predicate {
         match member.name.as_str() {
             "present" => self.presence(&member.value, cx),
             "absent" => Predicate::Not(Box::new(self.any_present(&member.value, cx))),

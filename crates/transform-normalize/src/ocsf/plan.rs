@@ -7,6 +7,10 @@ use crate::engine::{Expr, Path, Predicate, ScopeId, Selection, Shape};
 pub(crate) struct Plan {
     pub(crate) shapes: Vec<Shape>,
     pub(crate) selections: Vec<Selection>,
+    /// The scope of the row, whose members are named as they are among the unmapped.
+    pub(crate) row: ScopeId,
+    /// Members that say nothing new if they are what is asked here.
+    pub(crate) ignored: Vec<Predicate>,
     /// The first that holds, and whose required parts are there, is written.
     pub(crate) arms: Vec<Arm>,
     pub(crate) observables: Vec<Observable>,
@@ -45,6 +49,13 @@ pub(crate) struct Field {
     pub(crate) value: Value,
 }
 
+/// A member of the record, and `"name":` as it is written.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) path: Path,
+    pub(crate) key: Box<[u8]>,
+}
+
 /// How the value of an attribute comes about.
 #[derive(Debug)]
 pub(crate) enum Value {
@@ -57,6 +68,8 @@ pub(crate) enum Value {
     Json(Expr),
     /// What nothing else took of the object of a scope.
     Rest(ScopeId),
+    /// What nothing else took of some members, as an object.
+    RestOf(Vec<Member>),
     Object(Object),
     Array(Vec<Item>),
     Cases(Vec<(Option<Predicate>, Value)>),

@@ -1,5 +1,6 @@
 //! What no rule took: written as it came, under the names it came with.
 
+use super::plan::Member;
 use super::write::{FieldCounts, Writer};
 use crate::coverage::Placed;
 use crate::engine::{Path, ROOT, ScopeId};
@@ -24,6 +25,27 @@ impl Writer<'_, '_> {
         }
     }
 
+    /// Writes what is left of some members as an object.
+    pub(super) fn rest_of(&mut self, members: &[Member]) -> bool {
+        self.out.push(b'{');
+        let empty = self.out.len();
+        for member in members {
+            let Some(value) = self.run.find(member.path) else {
+                continue;
+            };
+            let start = self.out.len();
+            if start > empty {
+                self.out.push(b',');
+            }
+            self.out.extend_from_slice(&member.key);
+            if !self.left(value) {
+                self.out.truncate(start);
+            }
+        }
+        self.out.push(b'}');
+        self.out.len() > empty + 1
+    }
+
     /// Writes `,"unmapped":{..}` with what is left of the record, and counts its members.
     pub(super) fn unmapped(&mut self) -> FieldCounts {
         let mut written = FieldCounts::default();
@@ -31,7 +53,12 @@ impl Writer<'_, '_> {
         self.out.extend_from_slice(b",\"unmapped\":{");
         let empty = self.out.len();
         if self.run.tape.node(0).kind == NodeKind::Object {
-            self.unmapped_members(&mut written);
+            let mut first = true;
+            let row = self.plan.row;
+            self.unmapped_members(row, &mut first, &mut written);
+            if row != ROOT && self.node_of(row) != self.node_of(ROOT) {
+                self.unmapped_members(ROOT, &mut first, &mut written);
+            }
         } else if !self.run.tape.is_empty(0) {
             self.out.extend_from_slice(b"\"value\":");
             self.run.tape.write_value(self.run.body, 0, self.out);
@@ -45,15 +72,24 @@ impl Writer<'_, '_> {
         written
     }
 
-    fn unmapped_members(&mut self, written: &mut FieldCounts) {
-        let end = self.run.tape.node(0).next;
-        let mut at = 1;
-        let mut first = true;
+    fn node_of(&self, scope: ScopeId) -> Option<NodeId> {
+        self.run.find(Path { scope, slot: 0 })
+    }
+
+    /// Writes what is left of the members of a scope's object; a row is not a member of its envelope.
+    fn unmapped_members(&mut self, scope: ScopeId, first: &mut bool, written: &mut FieldCounts) {
+        let row = self.node_of(self.plan.row);
+        let Some(object) = self.node_of(scope) else {
+            return;
+        };
+        let end = self.run.tape.node(object).next;
+        let mut at = object + 1;
         while at < end {
             let next = self.run.tape.node(at).next;
-            if !self.run.tape.node(at).dropped() && !self.run.tape.is_empty(at) {
-                let left = self.member(at, true, &mut first);
-                let known = left && self.run.knows(ROOT, self.run.tape.key(self.run.body, at));
+            let skipped = self.run.tape.node(at).dropped() || Some(at) == row;
+            if !skipped && !self.run.tape.is_empty(self.run.tape.inner(at)) {
+                let left = self.member(at, true, first);
+                let known = left && self.run.knows(scope, self.run.tape.key(self.run.body, at));
                 let placed = match (left, known) {
                     (false, _) => Placed::Mapped,
                     (true, true) => Placed::Unmapped,
@@ -90,8 +126,8 @@ impl Writer<'_, '_> {
 
     /// Writes what is left of one member or element, with its name. Returns whether anything is.
     fn member(&mut self, at: NodeId, named: bool, first: &mut bool) -> bool {
-        let node = *self.run.tape.node(at);
-        if node.used() || node.dropped() || self.run.tape.is_empty(at) {
+        let value = self.run.tape.inner(at);
+        if self.run.tape.node(at).dropped() {
             return false;
         }
         let start = self.out.len();
@@ -101,19 +137,27 @@ impl Writer<'_, '_> {
         if named {
             self.run.tape.write_key(self.run.body, at, self.out);
         }
-        let nested = matches!(node.kind, NodeKind::Object | NodeKind::Array);
-        let left = if nested && self.run.tape.touched(at) {
-            self.residue(at)
-        } else {
-            self.run.tape.write_value(self.run.body, at, self.out);
-            self.run.mark(at);
-            true
-        };
+        let left = self.left(value);
         if left {
             *first = false;
         } else {
             self.out.truncate(start);
         }
         left
+    }
+
+    /// Writes what is left of a value. Returns whether anything is.
+    fn left(&mut self, value: NodeId) -> bool {
+        let node = *self.run.tape.node(value);
+        if node.used() || node.dropped() || self.run.tape.is_empty(value) {
+            return false;
+        }
+        let nested = matches!(node.kind, NodeKind::Object | NodeKind::Array);
+        if nested && self.run.tape.touched(value) {
+            return self.residue(value);
+        }
+        self.run.tape.write_value(self.run.body, value, self.out);
+        self.run.mark(value);
+        true
     }
 }

@@ -3,14 +3,15 @@
 use super::facts::{Attribute, Facts, Item as Shape};
 use super::observables::observable;
 use super::plan::{Arm, Constraint, Field, Fit, Object, Observable, Plan, Scalar, Value};
-use crate::engine::{Expr, MetaField};
+use crate::engine::{Expr, MetaField, Predicate, ROOT};
 use crate::mapping::{
     Compiler, Context, Files, MappingProblem, Member, Target, Yaml, YamlValue, nearest,
 };
 
 /// Keys of a mapping file.
 const KEYS: &[&str] = &[
-    "class", "profiles", "event", "arms", "select", "tables", "aliases", "keep",
+    "class", "profiles", "event", "arms", "select", "tables", "aliases", "keep", "extends", "row",
+    "json", "ignore",
 ];
 
 /// Compiles one mapping file.
@@ -33,7 +34,9 @@ impl Plan {
         name: &str,
         text: &str,
     ) -> Result<Self, Vec<MappingProblem>> {
-        let file = Yaml::read(name, text).map_err(|problem| vec![problem])?;
+        let file = Yaml::read(name, text)
+            .and_then(|file| files.extended(file, Target::Ocsf))
+            .map_err(|problem| vec![problem])?;
         let mut template = Template {
             compiler: Compiler::new(files, Target::Ocsf, &file),
             facts: Facts::get(),
@@ -42,6 +45,7 @@ impl Plan {
             here: String::new(),
         };
         let arms = template.arms(&file);
+        let ignored = template.ignored(&file);
         let Template {
             compiler,
             observables,
@@ -51,6 +55,8 @@ impl Plan {
             return Err(compiler.problems);
         }
         Ok(Plan {
+            row: compiler.start,
+            ignored,
             shapes: compiler.scopes.finish(),
             selections: compiler.selections,
             arms,
@@ -64,7 +70,10 @@ impl Template<'_> {
         self.compiler.only(file, KEYS);
         for name in file.member("keep").map(Yaml::elements).unwrap_or_default() {
             if let Some(name) = name.word() {
-                self.compiler.scopes.know(&name);
+                match name.strip_prefix("envelope.") {
+                    Some(name) => self.compiler.scopes.know(ROOT, name),
+                    None => self.compiler.scopes.know(self.compiler.start, &name),
+                }
             }
         }
         let Some(arms) = file.member("arms") else {
@@ -77,7 +86,7 @@ impl Template<'_> {
                 .only(arm, &["when", "class", "profiles", "event"]);
             let when = arm
                 .member("when")
-                .map(|when| self.compiler.predicate(when, &Context::root()));
+                .map(|when| self.compiler.predicate(when, &self.compiler.start()));
             let mut compiled = self.arm(arm, file.member("profiles"), &shared)?;
             compiled.when = when;
             Some(compiled)
@@ -100,6 +109,16 @@ impl Template<'_> {
         }
         let event = self.event(class, &templates);
         Some(Arm { when: None, event })
+    }
+
+    /// Compiles `ignore: [{ field: word }]`.
+    fn ignored(&mut self, file: &Yaml) -> Vec<Predicate> {
+        let ignored = file.member("ignore").map(Yaml::elements);
+        let members = ignored.unwrap_or_default().iter().flat_map(Yaml::members);
+        let cx = self.compiler.start();
+        members
+            .map(|member| self.compiler.question(member, &cx))
+            .collect()
     }
 
     fn class(&mut self, arm: &Yaml) -> Option<&'static Shape> {
@@ -141,7 +160,7 @@ impl Template<'_> {
 
     /// The event as a whole: what the file says, and what every event of the class has.
     fn event(&mut self, class: &'static Shape, templates: &[&Yaml]) -> Object {
-        let mut object = self.object(class, "", templates, &Context::root());
+        let mut object = self.object(class, "", templates, &self.compiler.start());
         let category = class.category_name.as_deref().unwrap_or("Uncategorized");
         let fixed = format!(
             "{},\"class_uid\":{},\"class_name\":{},\"category_name\":{}",
@@ -372,6 +391,13 @@ impl Template<'_> {
 
     /// `metadata` gets the schema's version, the profiles, and the event's identity.
     fn metadata(&mut self, attribute: &Attribute, yaml: &Yaml, cx: &Context<'_>) -> Option<Value> {
+        if yaml.member("use").is_some() {
+            let mut found = None;
+            self.in_block(yaml, cx, |template, block, inside| {
+                found = template.metadata(attribute, block, inside);
+            });
+            return found;
+        }
         let shape = self.facts.object(attribute.object.as_deref()?)?;
         let own = |name: &str, value: YamlValue| Member {
             name: name.to_owned(),

@@ -1,7 +1,7 @@
 //! What a mapping file may write for an attribute: one value, an object, or an array.
 
 use super::facts::Attribute;
-use super::plan::{Captions, Item, Object, Scalar, Value};
+use super::plan::{Captions, Item, Member, Object, Scalar, Value};
 use super::template::{Template, json};
 use crate::engine::{Expr, Predicate};
 use crate::mapping::{Context, Yaml, YamlValue};
@@ -123,12 +123,27 @@ impl Template<'_> {
     fn json_value(&mut self, yaml: &Yaml, cx: &Context<'_>) -> Option<Value> {
         if yaml.member("rest").is_some() {
             self.compiler.only(yaml, &["rest"]);
-            return Some(Value::Rest(cx.scope));
+            return self.rest(yaml.member("rest")?, cx);
         }
         match self.compiler.scalar(yaml, cx) {
             Expr::Nothing => None,
             expr => Some(Value::Json(expr)),
         }
+    }
+
+    /// `all` of the object at hand, or the members named.
+    fn rest(&mut self, of: &Yaml, cx: &Context<'_>) -> Option<Value> {
+        if of.text() == Some("all") {
+            return Some(Value::Rest(cx.scope));
+        }
+        let mut members = Vec::new();
+        for name in of.elements() {
+            let text = name.text().unwrap_or_default();
+            let path = self.compiler.path(text, &name.at, cx)?;
+            let key = format!("{}:", json(text)).into_bytes().into();
+            members.push(Member { path, key });
+        }
+        Some(Value::RestOf(members))
     }
 
     /// An id with its caption, which the schema knows.
@@ -555,7 +570,7 @@ impl Template<'_> {
     }
 
     /// Runs `inside` with the template of a block.
-    fn in_block(
+    pub(super) fn in_block(
         &mut self,
         given: &Yaml,
         cx: &Context<'_>,

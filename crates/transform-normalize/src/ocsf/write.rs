@@ -62,6 +62,9 @@ impl Plan {
         };
         self.arms.iter().find(|arm| fits(arm, &mut writer))?;
         writer.observables();
+        for ignored in &self.ignored {
+            writer.run.mark_if(ignored);
+        }
         let written = writer.unmapped();
         writer.out.push(b'}');
         Some(written)
@@ -114,6 +117,7 @@ impl Writer<'_, '_> {
             Value::Id(expr, captions) => self.id(expr, captions),
             Value::Json(expr) => self.json(expr),
             Value::Rest(scope) => self.rest(*scope),
+            Value::RestOf(members) => self.rest_of(members),
             Value::Object(object) => {
                 let written = self.open_object(object);
                 if written {
