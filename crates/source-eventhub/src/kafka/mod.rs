@@ -1,0 +1,272 @@
+//! The Kafka endpoint of a namespace, by its consumer groups.
+//!
+//! The group decides which partitions this process reads. Of each, what is settled is committed
+//! to the group at most once a second, when it is taken away, and when we stop.
+
+mod context;
+mod faults;
+mod group;
+mod position;
+mod reader;
+mod settings;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::Consumer;
+use tapline_core::metrics::{
+    ComponentMetrics, ERRORS, SOURCE_PARTITIONS, SOURCE_RECONNECTS, SOURCE_WAIT_SECONDS,
+};
+use tapline_core::{
+    BuildContext, BuildError, Labels, OpenError, Source, SourceConfig, SourceContext, SourceError,
+};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::debug;
+
+use self::context::{Board, Context};
+use self::faults::{REASONS, fault};
+use self::group::Group;
+use self::reader::KafkaConsumer;
+use crate::access::{Access, AccessError, Credential};
+use crate::config::EventHubConfig;
+use crate::health::{ConnectionHealth, chain};
+use crate::start::StartAt;
+use crate::tables::TableChoice;
+
+/// Commits, metrics, and a look at the errors. The service takes four commits a second of a
+/// partition ("Event Hubs quotas", seen 2026).
+const TICK: Duration = Duration::from_secs(1);
+/// How often the provider is asked whether it has a newer token.
+const TOKEN_TICK: Duration = Duration::from_secs(30);
+/// Before a connection is made anew; doubles up to the longest.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Reads hubs over the Kafka endpoint.
+pub(crate) struct Kafka {
+    shared: Arc<Shared>,
+    address: Option<String>,
+    extra_ca: Option<PathBuf>,
+}
+
+/// What every part of a session needs.
+struct Shared {
+    access: Arc<Access>,
+    group: String,
+    tables: TableChoice,
+    start_at: StartAt,
+    labels: Labels,
+    metrics: ComponentMetrics,
+}
+
+/// How a session ended.
+enum Ended {
+    Stopped,
+    /// A new one may fare better: why, as a metric label.
+    Failed(&'static str),
+}
+
+impl Kafka {
+    /// Resolves secrets; opens no connection.
+    ///
+    /// # Errors
+    /// [`BuildError`] when one of them cannot be used.
+    pub(crate) fn build(config: &EventHubConfig, cx: &BuildContext) -> Result<Self, BuildError> {
+        if let Some(problem) = config.problems().into_iter().next() {
+            return Err(BuildError::new(problem.path, problem.message));
+        }
+        let mut cx = cx.clone();
+        override_network(config, &mut cx);
+        for reason in REASONS {
+            cx.metrics.counter(&ERRORS, &["receiving", reason]);
+            cx.metrics.counter(&SOURCE_RECONNECTS, &[reason]);
+        }
+        cx.metrics.gauge(&SOURCE_PARTITIONS, &[]);
+        cx.metrics
+            .seconds(&SOURCE_WAIT_SECONDS, &["namespace", "throttled"]);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                access: Arc::new(Access::build(config, &cx)?),
+                group: config.consumer_group.clone(),
+                tables: config.tables.clone(),
+                start_at: config.start_at,
+                labels: Arc::new(config.labels.clone()),
+                metrics: cx.metrics.clone(),
+            }),
+            address: config.endpoints.kafka.clone(),
+            extra_ca: cx.network.extra_ca.clone(),
+        })
+    }
+
+    /// One consumer, from its making until it fails or we stop.
+    async fn session(
+        &self,
+        cx: &SourceContext,
+        health: &Arc<ConnectionHealth>,
+    ) -> Result<Ended, SourceError> {
+        let board = Arc::new(Board::default());
+        let Some(config) = self.settings(&board, health).await else {
+            return Ok(Ended::Failed("token"));
+        };
+        let mut group = self.join(&config, board, cx, health)?;
+        let consumer = Arc::clone(&group.consumer);
+        let tokens = self.renew_tokens(Arc::clone(&group.board), health);
+        let ended = tokio::select! {
+            () = poll(consumer) => unreachable!("polling has no end"),
+            () = tokens => unreachable!("renewing has no end"),
+            ended = self.follow(&mut group, cx) => ended,
+        };
+        group.leave().await;
+        ended
+    }
+
+    async fn settings(&self, board: &Board, health: &ConnectionHealth) -> Option<ClientConfig> {
+        let credential = match self.shared.access.credential().await {
+            Ok(credential) => credential,
+            Err(error) => {
+                health.failed("token", &chain(&error));
+                return None;
+            }
+        };
+        if let Credential::Token(token) = &credential {
+            board.set_token(token.clone());
+        }
+        let made = settings::consumer(
+            &self.shared.access,
+            &self.shared.group,
+            self.address.as_deref(),
+            self.extra_ca.as_deref(),
+            &credential,
+        );
+        made.inspect_err(|why| health.failed("tls", why)).ok()
+    }
+
+    fn join(
+        &self,
+        config: &ClientConfig,
+        board: Arc<Board>,
+        cx: &SourceContext,
+        health: &Arc<ConnectionHealth>,
+    ) -> Result<Group, SourceError> {
+        let wrong = |error: rdkafka::error::KafkaError| SourceError(error.to_string());
+        let consumer: KafkaConsumer = config
+            .create_with_context(Context(Arc::clone(&board)))
+            .map_err(wrong)?;
+        let hubs: Vec<_> = self.shared.access.hubs.iter().map(String::as_str).collect();
+        consumer.subscribe(&hubs).map_err(wrong)?;
+        Ok(Group {
+            consumer: Arc::new(consumer),
+            board,
+            shared: Arc::clone(&self.shared),
+            health: Arc::clone(health),
+            cx: cx.clone(),
+            owned: HashMap::new(),
+            answers: 0,
+        })
+    }
+
+    /// Does what the group decides until we stop or the connection is refused.
+    async fn follow(&self, group: &mut Group, cx: &SourceContext) -> Result<Ended, SourceError> {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let board = Arc::clone(&group.board);
+        loop {
+            tokio::select! {
+                biased;
+                () = cx.stopped() => return Ok(Ended::Stopped),
+                _ = ticks.tick() => {
+                    group.show();
+                    group.commit();
+                    if group.is_abandoned() && !cx.is_stopped() {
+                        return Err(SourceError("a partition takes no more batches".to_owned()));
+                    }
+                    if let Some(reason) = self.refused(group) {
+                        return Ok(Ended::Failed(reason));
+                    }
+                }
+                change = board.change() => {
+                    let applied = tokio::select! {
+                        biased;
+                        () = cx.stopped() => return Ok(Ended::Stopped),
+                        applied = group.apply(change) => applied,
+                    };
+                    match applied {
+                        Ok(()) => {}
+                        Err(OpenError::Stopped(_)) if cx.is_stopped() => return Ok(Ended::Stopped),
+                        Err(error) => return Err(SourceError(error.to_string())),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells of errors; one that a new connection with a newly read secret may mend is returned.
+    fn refused(&self, group: &Group) -> Option<&'static str> {
+        let code = group.board.take_error()?;
+        let (reason, why) = fault(code, &self.shared.access);
+        group.health.failed(reason, &why);
+        (reason == "authentication").then_some(reason)
+    }
+
+    async fn renew_tokens(&self, board: Arc<Board>, health: &ConnectionHealth) {
+        if !self.shared.access.uses_tokens() {
+            return std::future::pending().await;
+        }
+        loop {
+            sleep(TOKEN_TICK).await;
+            match self.shared.access.credential().await {
+                Ok(Credential::Token(token)) => board.set_token(token),
+                Ok(Credential::Password(_)) => {}
+                Err(AccessError::Token(error)) => health.failed("token", &chain(&error)),
+                Err(error) => health.failed("token", &chain(&error)),
+            }
+        }
+    }
+}
+
+/// Serves librdkafka's events. Messages come by the queues of their partitions; one that came
+/// here would be read again after the next start, since its partition never counts it as read.
+async fn poll(consumer: Arc<KafkaConsumer>) {
+    loop {
+        if let Err(error) = consumer.recv().await {
+            debug!(%error, "told by the consumer");
+            if let Some(code) = error.rdkafka_error_code() {
+                consumer.context().0.note_error(code);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Source for Kafka {
+    async fn run(&mut self, cx: SourceContext) -> Result<(), SourceError> {
+        let metrics = &self.shared.metrics;
+        let health = ConnectionHealth::new(&cx, metrics, &self.shared.access.namespace);
+        let health = Arc::new(health);
+        let mut wait = FIRST_WAIT;
+        while !cx.is_stopped() {
+            let Ended::Failed(reason) = self.session(&cx, &health).await? else {
+                break;
+            };
+            metrics.counter(&SOURCE_RECONNECTS, &[reason]).inc();
+            tokio::select! {
+                () = cx.stopped() => {}
+                () = sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn override_network(config: &EventHubConfig, cx: &mut BuildContext) {
+    if let Some(proxy) = &config.proxy {
+        cx.network.https_proxy = Some(proxy.https.clone());
+    }
+    if let Some(tls) = &config.tls {
+        cx.network.extra_ca = Some(cx.config_dir.join(&tls.ca));
+    }
+}
