@@ -159,6 +159,7 @@ impl Endpoint {
         }
         let refusal = Refusal {
             identity: &self.party.label,
+            host: &self.party.login_base,
             status,
             headers: &headers,
             body: &body,

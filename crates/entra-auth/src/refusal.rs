@@ -30,6 +30,8 @@ enum Class {
 /// An answer with a status, headers, and a body, but without a token.
 pub(crate) struct Refusal<'a> {
     pub(crate) identity: &'a str,
+    /// Where it comes from, without a path.
+    pub(crate) host: &'a str,
     pub(crate) status: StatusCode,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
@@ -79,8 +81,9 @@ impl Refusal<'_> {
         let content_type = self.headers.get(reqwest::header::CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok());
         format!(
-            "the token endpoint answered {} with {} instead of a token; is there a proxy or a \
-             sign-in page in between?",
+            "{} answered {} with {} instead of a token; is there a proxy or a sign-in page in \
+             between?",
+            self.host,
             self.status,
             self.clean(content_type.unwrap_or("no content type")),
         )
@@ -274,6 +277,7 @@ mod tests {
         }
         let refusal = Refusal {
             identity: "contoso/app",
+            host: "https://login.example",
             status: StatusCode::from_u16(status).expect("a status"),
             headers: &map,
             body: body.as_bytes(),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tapline_core::metrics::IntCounter;
 use tapline_core::metrics::{self, ComponentMetrics};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::connection::Connection;
 use crate::endpoint::{Endpoint, Transport};
@@ -38,6 +38,8 @@ pub(crate) struct Line {
     current: usize,
     /// When a receiver before the current one was last tried.
     tried_first: Instant,
+    /// Why each receiver could not be reached when that was last told; nothing once it is.
+    told: Vec<Option<&'static str>>,
     resets: IntCounter,
 }
 
@@ -49,6 +51,7 @@ impl Line {
         metrics: &ComponentMetrics,
     ) -> Self {
         Self {
+            told: vec![None; endpoints.len()],
             endpoints,
             tls,
             timing,
@@ -159,6 +162,7 @@ impl Line {
         match self.open(endpoint).await {
             Ok(link) => {
                 info!(%endpoint, "connected");
+                self.told[at] = None;
                 if at > 0 && self.current != at {
                     self.tried_first = Instant::now();
                 }
@@ -167,7 +171,13 @@ impl Line {
             }
             Err(error) => {
                 let (reason, cause) = (error.reason(), error.chain());
-                warn!(%endpoint, reason, %cause, "receiver cannot be reached");
+                match self.told[at].replace(reason) {
+                    // A long outage is no news each time.
+                    Some(before) if before == reason => {
+                        debug!(%endpoint, reason, %cause, "receiver still cannot be reached");
+                    }
+                    _ => warn!(%endpoint, reason, %cause, "receiver cannot be reached"),
+                }
                 Err(error)
             }
         }

@@ -19,13 +19,17 @@ use tapline_core::metrics::{Gauge, Histogram, IntCounter};
 use tapline_core::{BuildContext, ComponentName, Delivery, Event, Fault, Rejected, Sink, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{Instrument, Span};
 
-use super::Ended;
 use super::engine::Engine;
+use super::{Ended, trace};
 use crate::dead_letters::{DeadLetters, Letter};
 use crate::lanes::{Backoff, Call, Lanes, Slots, Taken};
 use crate::status::{State, Trouble};
 
+/// A sink that confirms nothing for so long is shown as degraded. It is not hurried: librdkafka, for
+/// one, waits for its broker inside of a delivery.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a sink may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -42,6 +46,8 @@ pub(super) struct Worker {
     dead_letters: DeadLetters,
     counters: WorkerCounters,
     degraded: bool,
+    /// When a delivery last came back, or the first of those under way began.
+    heard: Instant,
     /// Whether the stop signal was seen.
     stopping: bool,
 }
@@ -89,6 +95,7 @@ impl Worker {
             dead_letters,
             counters: WorkerCounters::new(&cx.metrics),
             degraded: false,
+            heard: Instant::now(),
             stopping: false,
         }
     }
@@ -134,6 +141,11 @@ impl Worker {
                 self.take_in(chunk);
                 Turn::Go
             }
+            () = sleep_until(self.heard + PATIENCE), if !self.calls.is_empty() && !self.degraded => {
+                let detail = format!("nothing was confirmed for {} s", PATIENCE.as_secs());
+                self.degrade("no_answer", detail);
+                Turn::Go
+            }
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => Turn::Go,
             () = engine.stopping(), if !self.stopping => {
                 // A destination that is back should not miss the drain because of a long wait.
@@ -173,7 +185,11 @@ impl Worker {
         while self.calls.len() < self.max_in_flight
             && let Some(call) = self.lanes.next_call(Instant::now())
         {
-            let mut delivery = deliver(Arc::clone(&self.sink), call).boxed();
+            if self.calls.is_empty() {
+                self.heard = Instant::now();
+            }
+            let mut delivery =
+                deliver(self.component.clone(), Arc::clone(&self.sink), call).boxed();
             match poll!(&mut delivery) {
                 Poll::Ready(done) => self.calls.push(std::future::ready(done).boxed()),
                 Poll::Pending => self.calls.push(delivery),
@@ -183,6 +199,7 @@ impl Worker {
 
     async fn finish(&mut self, done: Done) -> Turn {
         self.counters.delivery.observe(done.took.as_secs_f64());
+        self.heard = Instant::now();
         let taken = self
             .lanes
             .outcome(done.slots, done.events, done.delivery, Instant::now());
@@ -253,10 +270,13 @@ impl Worker {
 }
 
 /// One call. A sink that panics is asked again with the same events, like one that is away.
-async fn deliver(sink: Arc<dyn Sink>, call: Call<Event>) -> Done {
+async fn deliver(component: ComponentName, sink: Arc<dyn Sink>, call: Call<Event>) -> Done {
     let begin = Instant::now();
     let Call { events, slots } = call;
-    let attempt = AssertUnwindSafe(sink.deliver(&events)).catch_unwind().await;
+    let traced = trace::deliveries(&component, &events);
+    let first = traced.first().cloned().unwrap_or_else(Span::none);
+    let attempt = AssertUnwindSafe(sink.deliver(&events)).catch_unwind();
+    let attempt = attempt.instrument(first).await;
     let delivery = attempt.unwrap_or_else(|_| {
         let panicked = Fault::Retry {
             after: None,

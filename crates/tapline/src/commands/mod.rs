@@ -17,6 +17,12 @@ pub(crate) fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
     Ok(runtime.block_on(future))
 }
 
+/// Completes at the first SIGHUP from now on: a closed terminal, or an operator who wants a reload.
+pub(crate) async fn hang_up() -> std::io::Result<()> {
+    signal(SignalKind::hangup())?.recv().await;
+    Ok(())
+}
+
 /// Completes at the first SIGINT or SIGTERM from now on.
 pub(crate) async fn stop_signal() -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -12,8 +12,8 @@ use tapline_transform_normalize::{
     Record, To, split_input,
 };
 
-use crate::Exit;
 use crate::cli::{Normalize, Target};
+use crate::{Exit, say};
 
 pub(crate) fn run(arguments: &Normalize) -> anyhow::Result<Exit> {
     let to = match arguments.to {
@@ -109,7 +109,7 @@ impl Filter {
 
     fn report(&mut self, line: u64, error: &str) {
         self.errors += 1;
-        eprintln!("{}", json!({ "line": line, "error": error }));
+        say(json!({ "line": line, "error": error }));
     }
 
     /// One JSON object for each field of each kind: where it went, and how often.
@@ -121,7 +121,7 @@ impl Filter {
                 "kind": kind, "field": field,
                 "mapped": mapped, "unmapped": unmapped, "unknown": unknown,
             });
-            eprintln!("{counts}");
+            say(counts);
         }
     }
 }

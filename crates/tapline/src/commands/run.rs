@@ -7,7 +7,7 @@ use tapline_runtime::telemetry::{self, TelemetryConfig};
 use tapline_runtime::{Ended, Pipeline, StartError, Stopped};
 
 use crate::cli::PipelineFile;
-use crate::commands::{block_on, stop_signal, validate};
+use crate::commands::{block_on, hang_up, stop_signal, validate};
 use crate::service::{FLUSH_LIMIT, Service};
 use crate::view::{ComponentTable, Panel};
 use crate::{Exit, say};
@@ -58,24 +58,38 @@ async fn until_stopped(service: Service) -> anyhow::Result<Exit> {
         signal = stop_signal() => signal.map(|()| None)?,
         ended = service.ended() => Some(ended),
         () = show(&service) => None,
+        failed = stay_at_hang_up() => failed?,
     };
-    let stopped = tokio::select! {
-        stopped = service.stop() => stopped,
-        again = stop_signal() => {
-            again?;
-            tracing::warn!("stopped again, so not drained; unsettled events are read again");
-            return Ok(Exit::Failed);
-        }
-    };
-    Ok(match (ended, stopped) {
-        (Some(Ended::Fenced), _) => Exit::Fenced,
-        (Some(Ended::Refused(why)), _) => {
+    let drained = drain(service).await?;
+    Ok(match ended {
+        Some(Ended::Fenced) => Exit::Fenced,
+        Some(Ended::Refused(why)) => {
             say(format_args!("tapline: {why}"));
             Exit::Failed
         }
-        (None, Stopped::Drained) => Exit::Ok,
-        (None, Stopped::DeadlinePassed(_)) => Exit::Failed,
+        None if drained => Exit::Ok,
+        None => Exit::Failed,
     })
+}
+
+/// Drains, unless whoever asked for the stop asks again; whether everything is settled.
+async fn drain(service: Service) -> anyhow::Result<bool> {
+    tokio::select! {
+        stopped = service.stop() => Ok(stopped == Stopped::Drained),
+        again = stop_signal() => {
+            again?;
+            tracing::warn!("stopped again, so not drained; unsettled events are read again");
+            Ok(false)
+        }
+    }
+}
+
+/// Says at each SIGHUP that nothing is reloaded; without this it would end the process.
+async fn stay_at_hang_up<T>() -> anyhow::Result<T> {
+    loop {
+        hang_up().await?;
+        tracing::warn!("this version does not reload; restart it to use a changed file");
+    }
 }
 
 /// Draws the live view until dropped; for ever silent without a terminal.

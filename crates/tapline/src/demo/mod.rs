@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::Exit;
 use crate::cli::Demo;
-use crate::commands::{block_on, stop_signal, validate};
+use crate::commands::{block_on, hang_up, stop_signal, validate};
 use crate::service::{FLUSH_LIMIT, Service};
 use broker::Broker;
 use progress::Progress;
@@ -45,7 +45,10 @@ async fn demo(events: Option<u64>) -> anyhow::Result<Exit> {
         service_name: "tapline-demo".to_owned(),
         ..TelemetryConfig::default()
     })?;
-    let folder = tempfile::tempdir().context("making a folder for the demo")?;
+    let folder = tempfile::Builder::new()
+        .prefix("tapline-demo-")
+        .tempdir()
+        .context("making a folder for the demo")?;
     let stage = Stage::set(folder.path(), events).await?;
     let exit = stage.play(events).await;
     telemetry.shutdown(FLUSH_LIMIT).await;
@@ -108,6 +111,7 @@ impl Stage {
     async fn play(mut self, events: Option<u64>) -> anyhow::Result<Exit> {
         tokio::select! {
             signal = stop_signal() => signal?,
+            closed = hang_up() => closed?,
             () = watch(&mut self.progress, &self.arrivals, &self.simulation, events) => {}
         }
         self.service.stop().await;
