@@ -16,12 +16,20 @@ pub struct LogCapture {
     _guard: DefaultGuard,
 }
 
+/// Other threads of the test process log to nobody. Without this, tracing may decide there that a
+/// line is wanted by nobody just when a capture begins here, and leave it out here too.
+fn want_everything_everywhere() {
+    // An error means that it was done before.
+    let _done_before = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+}
+
 #[derive(Clone, Default)]
 struct Text(Arc<Mutex<Vec<u8>>>);
 
 impl LogCapture {
     /// Starts capturing.
     pub fn start() -> Self {
+        want_everything_everywhere();
         let text = Text::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(LevelFilter::TRACE)
