@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use tracing::Span;
 
 use crate::{Cursor, Severity, Text, Ticket, Verdict};
 
@@ -180,6 +181,11 @@ impl Event {
     /// Makes the event part of a batch whose end somebody waits for.
     pub fn attach(&mut self, ticket: Ticket) {
         self.ticket = Some(ticket);
+    }
+
+    /// The trace that its batch belongs to, if it is part of one.
+    pub fn span(&self) -> Option<&Span> {
+        self.ticket.as_ref().map(Ticket::span)
     }
 
     /// Takes the event out of its batch; whoever holds the ticket has to settle it.

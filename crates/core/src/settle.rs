@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use tracing::Span;
+
 /// The end of an event's life.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Verdict {
@@ -39,20 +41,32 @@ pub struct Ticket {
 struct Stub {
     unsettled: AtomicUsize,
     lost: AtomicBool,
+    span: Span,
     done: Box<dyn Fn(Outcome) + Send + Sync>,
 }
 
 impl Ticket {
     /// Issues the first ticket of a batch; `done` is called once, after the last clone is settled.
     pub fn issue(done: impl Fn(Outcome) + Send + Sync + 'static) -> Self {
+        Self::issue_in(Span::none(), done)
+    }
+
+    /// The same for a batch that is traced; its span stays open until the last clone is settled.
+    pub fn issue_in(span: Span, done: impl Fn(Outcome) + Send + Sync + 'static) -> Self {
         Self {
             stub: Arc::new(Stub {
                 unsettled: AtomicUsize::new(1),
                 lost: AtomicBool::new(false),
+                span,
                 done: Box::new(done),
             }),
             settled: false,
         }
+    }
+
+    /// The trace that the batch belongs to.
+    pub fn span(&self) -> &Span {
+        &self.stub.span
     }
 
     /// Ends the event's life.

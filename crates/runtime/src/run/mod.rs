@@ -13,6 +13,7 @@ mod source;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod worker;
 
 use std::collections::HashMap;

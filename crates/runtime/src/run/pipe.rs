@@ -10,7 +10,7 @@ use tapline_core::metrics::{Counter, Gauge, IntCounter};
 use tapline_core::{Batch, ComponentName, Event, Origin, Rejected, Ticket, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, Span, debug_span, info_span};
 
 use super::engine::Engine;
 use super::flow::Flow;
@@ -88,8 +88,18 @@ impl Pipe {
             let Some(batch) = self.batches.recv().await else {
                 return;
             };
-            let span = batch.span.clone();
+            let span = self.span_of(&batch);
             self.take(batch).instrument(span).await;
+        }
+    }
+
+    /// The source's own trace of the batch, or a new one.
+    fn span_of(&self, batch: &Batch) -> Span {
+        match batch.span.is_none() {
+            true => {
+                info_span!("batch", component = %self.component.id, partition = &*self.partition)
+            }
+            false => batch.span.clone(),
         }
     }
 
@@ -110,8 +120,12 @@ impl Pipe {
         self.counters.received.inc_by(events as u64);
         let held = self.hold(permit, events);
         let ledger = Arc::clone(&self.ledger);
-        let ticket = Ticket::issue(move |outcome| {
+        let span = Span::current();
+        let settled = span.clone();
+        let ticket = Ticket::issue_in(span, move |outcome| {
             let _until_settled = &held;
+            // Tracers take the last time that a span was left for its end.
+            settled.in_scope(|| tracing::debug!(?outcome, "batch settled"));
             ledger.settle(seq, outcome);
         });
         self.mark(&mut batch, &ticket);
@@ -156,7 +170,8 @@ impl Pipe {
     /// Every event that is not handed on here is dropped, which makes the batch lost.
     async fn pass_on(&mut self, batch: Batch, events: usize) {
         self.give_up(batch.rejected).await;
-        let Ok(()) = self.transform(batch.events).await else {
+        let span = debug_span!("transform", events = batch.events.len());
+        let Ok(()) = self.transform(batch.events).instrument(span).await else {
             return;
         };
         self.counters.sent.inc_by(events as u64);

@@ -5,3 +5,4 @@ mod losses;
 mod outages;
 mod sources;
 mod stops;
+mod traces;
