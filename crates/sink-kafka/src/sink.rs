@@ -1,6 +1,6 @@
 //! The running sink: enqueues a call's events in order and waits for their reports.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,9 +9,9 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use tapline_core::{BuildContext, BuildError, Delivery, Event, Sink, SinkLimits};
-use tracing::error;
+use tracing::{error, warn};
 
-use crate::calls::{Calls, Opened};
+use crate::calls::{Calls, Failures, Opened};
 use crate::config::{KafkaConfig, Key};
 use crate::topic::TopicTemplate;
 use crate::{faults, record, settings};
@@ -28,6 +28,9 @@ type KafkaProducer = ThreadedProducer<Calls>;
 pub(crate) struct Kafka {
     config: ClientConfig,
     producer: Mutex<Arc<KafkaProducer>>,
+    /// Sends every record in a batch of its own; made when a broker first refuses a batch as too
+    /// large, which says nothing about the single records in it.
+    alone: Mutex<Option<Arc<KafkaProducer>>>,
     /// Held while a call is enqueued: calls enter librdkafka's queue in order, whole.
     enqueueing: tokio::sync::Mutex<Scratch>,
     topic: TopicTemplate,
@@ -50,6 +53,7 @@ impl Kafka {
         Ok(Self {
             config: client,
             producer: Mutex::new(Arc::new(producer)),
+            alone: Mutex::default(),
             enqueueing: tokio::sync::Mutex::default(),
             topic,
             key: config.key,
@@ -61,10 +65,69 @@ impl Kafka {
         Arc::clone(&producer.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Enqueues all events in order; waits while librdkafka's queue is full.
-    async fn enqueue(&self, producer: &KafkaProducer, call: &Opened, events: &[Event]) {
+    /// Sends the events at these positions, in order, and waits for all reports.
+    async fn attempt(
+        &self,
+        producer: &KafkaProducer,
+        events: &[Event],
+        positions: impl Iterator<Item = usize> + Clone + Send,
+    ) -> Failures {
+        let call = producer.context().open();
+        self.enqueue(producer, &call, events, positions.clone())
+            .await;
+        let reports = call.done.await;
+        reports.unwrap_or_else(|_| positions.map(|at| (at, RDKafkaErrorCode::Fatal)).collect())
+    }
+
+    /// Sends again, each in a batch of its own, what was in batches that were too large.
+    ///
+    /// A topic's limit is for whole batches. Nobody else holds events of these lanes meanwhile.
+    async fn attempt_alone(&self, events: &[Event], positions: &[usize]) -> Failures {
+        let failed = |code| positions.iter().map(|at| (*at, code)).collect();
+        let producer = match self.producer_alone() {
+            Ok(producer) => producer,
+            Err(error) => {
+                error!(%error, "cannot make a kafka producer for single records");
+                return failed(RDKafkaErrorCode::Fatal);
+            }
+        };
+        let positions = positions.iter().copied();
+        let failures = self.attempt(&producer, events, positions).await;
+        if producer.client().fatal_error().is_some() {
+            self.lock_alone().take();
+        }
+        failures
+    }
+
+    fn producer_alone(&self) -> Result<Arc<KafkaProducer>, CreateError> {
+        let mut alone = self.lock_alone();
+        if let Some(producer) = &*alone {
+            return Ok(Arc::clone(producer));
+        }
+        warn!(
+            "a topic takes smaller batches than ours; records of such a batch go alone, which is \
+             slow: set batch.size under librdkafka below the topic's max.message.bytes"
+        );
+        let mut config = self.config.clone();
+        config.set("batch.num.messages", "1");
+        Ok(Arc::clone(alone.insert(Arc::new(create(&config)?))))
+    }
+
+    fn lock_alone(&self) -> MutexGuard<'_, Option<Arc<KafkaProducer>>> {
+        self.alone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enqueues events in order; waits while librdkafka's queue is full.
+    async fn enqueue(
+        &self,
+        producer: &KafkaProducer,
+        call: &Opened,
+        events: &[Event],
+        positions: impl Iterator<Item = usize> + Send,
+    ) {
         let mut scratch = self.enqueueing.lock().await;
-        for (position, event) in events.iter().enumerate() {
+        for position in positions {
+            let event = &events[position];
             producer.context().expect(call);
             while let Err(code) = self.send(producer, call, position, event, &mut scratch) {
                 if code != RDKafkaErrorCode::QueueFull {
@@ -129,22 +192,29 @@ fn create(config: &ClientConfig) -> Result<KafkaProducer, CreateError> {
     })
 }
 
+/// Takes out the positions of what was refused as too large.
+fn take_too_large(failures: &mut Failures) -> Vec<usize> {
+    let is_it = |code| code == RDKafkaErrorCode::MessageSizeTooLarge;
+    let positions = failures.iter().filter(|(_, code)| is_it(*code));
+    let positions = positions.map(|(position, _)| *position).collect();
+    failures.retain(|(_, code)| !is_it(*code));
+    positions
+}
+
 #[async_trait]
 impl Sink for Kafka {
     async fn deliver(&self, events: &[Event]) -> Delivery {
         let producer = self.producer();
-        let call = producer.context().open();
-        self.enqueue(&producer, &call, events).await;
-        let mut failures = match call.done.await {
-            Ok(failures) => failures,
-            Err(_) => (0..events.len())
-                .map(|position| (position, RDKafkaErrorCode::Fatal))
-                .collect(),
-        };
+        let mut failures = self.attempt(&producer, events, 0..events.len()).await;
         if producer.client().fatal_error().is_some() {
             self.renew(&producer);
         }
         failures.sort_unstable_by_key(|(position, _)| *position);
+        let too_large = take_too_large(&mut failures);
+        if !too_large.is_empty() {
+            failures.extend(self.attempt_alone(events, &too_large).await);
+            failures.sort_unstable_by_key(|(position, _)| *position);
+        }
         let mut topic = String::new();
         let exceptions = failures.into_iter().map(|(position, code)| {
             self.topic.render(events[position].meta(), &mut topic);
