@@ -45,15 +45,20 @@ const RECORD: &str = r##"{"id":"da1_1","incidentId":"7","status":"inProgress","s
 {"@odata.type":"#microsoft.graph.security.processEvidence","processId":12,"processCommandLine":"\"a\" -b","imageFile":{"fileName":"a.exe","filePath":"C:\\x","sha1":"ABCDEF"},"userAccount":{"accountName":"u","userSid":"S-1-5"}},
 {"@odata.type":"#microsoft.graph.security.ipEvidence","ipAddress":"::ffff:10.0.0.1"}]}"##;
 
+const ROW: &str = r#"{"time":"2026-05-01T09:55:00.1234567Z","tenantId":"t","operationName":"Publish","category":"AdvancedHunting-DeviceProcessEvents",
+"properties":{"Timestamp":"2026-05-01T09:53:10.7654321Z","DeviceId":"d","DeviceName":"pc.corp","ActionType":"ProcessCreated","FileName":"a.exe","FolderPath":"C:\\x\\a.exe",
+"SHA1":"ABCDEF","ProcessId":12,"ProcessCommandLine":"\"a\" -b","AccountName":"u","AccountSid":"S-1-5","InitiatingProcessId":7,"InitiatingProcessFileName":"b.exe",
+"ReportId":123456789012345678,"AdditionalFields":"{\"a\":[1,\"x\\\\y\"]}"},"Tenant":"DefaultTenant"}"#;
+
 #[test]
 fn a_record_costs_one_allocation() {
-    for to in [To::Ocsf, To::Cef] {
+    for (to, record) in [(To::Ocsf, RECORD), (To::Cef, RECORD), (To::Ocsf, ROW)] {
         let mappings = Mappings::load(&NormalizeConfig::new(to), Path::new("."));
         let mut normalizer = Normalizer::new(Arc::new(mappings.expect("ours are right")));
         let meta = Recognizer::default()
-            .metadata(RECORD.as_bytes(), None)
+            .metadata(record.as_bytes(), None)
             .expect("JSON");
-        let mut run = || normalizer.event(&meta, RECORD.as_bytes()).expect("JSON").0;
+        let mut run = || normalizer.event(&meta, record.as_bytes()).expect("JSON").0;
         drop((run(), run()));
         let before = COUNT.load(Ordering::Relaxed);
         let events = (run(), run(), run());

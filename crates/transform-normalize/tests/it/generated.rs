@@ -384,7 +384,7 @@ proptest! {
     }
 
     #[test]
-    fn any_json_of_any_kind_becomes_json(value in value(), kind in prop::sample::select(vec!["graph.alert", "graph.incident", "siem.detection", "hunting.unknown"])) {
+    fn any_json_of_any_kind_becomes_json(value in value(), kind in prop::sample::select(vec!["graph.alert", "graph.incident", "siem.detection", "hunting.unknown", "hunting.DeviceEvents", "hunting.AlertEvidence", "hunting.DeviceInfo"])) {
         let body = value.to_string();
         let meta = Metadata::new(Kind::new(kind), "t", "i", "1");
         let (event, _) = shared_normalizer().event(&meta, body.as_bytes()).expect("it is JSON");
