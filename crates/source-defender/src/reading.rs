@@ -9,7 +9,7 @@ use reqwest::Url;
 use tapline_core::{Batch, Checkpoint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use tracing::{debug, error, info_span};
+use tracing::{Instrument, Span, debug, error, info_span};
 
 use crate::api::Api;
 use crate::clock::ServerClock;
@@ -308,10 +308,16 @@ impl Reading {
             *self.walking(purpose) = None;
             return Ok(None);
         };
+        let span = info_span!("page", tenant = %self.stamp.tenant, kind = %self.stamp.kind);
+        self.read_part(purpose, &ask).instrument(span).await
+    }
+
+    /// The batch's trace is the current one, so that it begins with the request.
+    async fn read_part(&mut self, purpose: Purpose, ask: &Ask) -> Result<Option<Turn>, ReadError> {
         let permit = Arc::clone(&self.answers).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
         let (top, expand) = (self.top(), self.expands());
-        let url = self.query.page(&ask, top, expand);
+        let url = self.query.page(ask, top, expand);
         let cap = if self.last_resort {
             LAST_RESORT_CAP
         } else {
@@ -321,7 +327,7 @@ impl Reading {
         let answer = self.repaired(answer);
         let page = self.parse(&answer)?;
         let expanded = self.expand_one_by_one(&page, expand).await;
-        let batch = self.took(purpose, &ask, top, &answer, page, &expanded);
+        let batch = self.took(purpose, ask, top, &answer, page, &expanded);
         Ok(batch.map(|batch| Turn {
             batch,
             _permit: permit,
@@ -472,7 +478,7 @@ impl Reading {
         }
         self.next_quiet_commit = Instant::now() + QUIET_COMMIT;
         let mut batch = Batch::new(self.tables.position.encode(), sifted.events);
-        batch.span = info_span!("page", tenant = %self.stamp.tenant, kind = %self.stamp.kind);
+        batch.span = Span::current();
         batch.rejected = sifted.rejected;
         batch.puts = sifted.puts;
         batch.deletes = deletes;
