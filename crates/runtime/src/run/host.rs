@@ -22,7 +22,7 @@ use crate::dead_letters::DeadLetters;
 use crate::status::Trouble;
 
 /// Batches between a source and a partition's intake; bytes are bounded by the budget behind it.
-const BATCHES: usize = 2;
+const BATCHES: usize = 1;
 /// One rewind at a time, and a stop.
 const CONTROLS: usize = 2;
 

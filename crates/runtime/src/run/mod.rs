@@ -44,7 +44,7 @@ use source::SourceTask;
 use worker::Worker;
 
 /// Default of [`Setup::budget_bytes`].
-pub const BUDGET: usize = 32 << 20;
+pub const BUDGET: usize = 12 << 20;
 /// Default of [`Setup::dead_letter_bytes`].
 pub const DEAD_LETTERS: u64 = 1 << 30;
 
