@@ -8,6 +8,7 @@
 mod backoff;
 #[cfg(test)]
 mod simulation;
+mod taken;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use tapline_core::{Delivery, Fault, SinkLimits};
 use tokio::time::Instant;
 
 pub(crate) use backoff::Backoff;
+pub(crate) use taken::Taken;
 
 /// Events to hand over together.
 #[derive(Debug)]
@@ -35,23 +37,6 @@ pub(crate) struct Call<E> {
 pub(crate) struct Slots {
     started: Instant,
     slots: Vec<Slot>,
-}
-
-/// What became of the events of a call.
-#[derive(Debug)]
-pub(crate) struct Taken<E> {
-    /// The destination has them.
-    pub(crate) delivered: Vec<E>,
-    /// The destination never will: event, reason, and why.
-    pub(crate) rejected: Vec<(E, &'static str, String)>,
-    /// How many will be repeated, by reason.
-    pub(crate) retried: Vec<(&'static str, u64)>,
-    /// Why the destination refuses us, if it does.
-    pub(crate) denied: Option<(&'static str, String)>,
-    /// Whether nothing of the call was decided, so that the sink rests.
-    pub(crate) outage: bool,
-    /// Whether another process took our place.
-    pub(crate) fenced: bool,
 }
 
 /// The events that one sink has still to deliver.
@@ -408,37 +393,6 @@ impl<E, R: Rng> Lanes<E, R> {
                 .wait(item.slot.attempts, denied, asked, &mut self.rng);
             self.serial += 1;
             self.resting.insert((now + wait, self.serial), item);
-        }
-    }
-}
-
-impl<E> Taken<E> {
-    fn new() -> Self {
-        Self {
-            delivered: Vec::new(),
-            rejected: Vec::new(),
-            retried: Vec::new(),
-            denied: None,
-            outage: false,
-            fenced: false,
-        }
-    }
-
-    fn note(&mut self, fault: &Fault) {
-        let reason = match fault {
-            Fault::Retry { reason, .. } | Fault::Reject { reason, .. } => *reason,
-            Fault::Denied { reason, why } => {
-                self.denied.get_or_insert_with(|| (*reason, why.clone()));
-                *reason
-            }
-            Fault::Fenced => {
-                self.fenced = true;
-                "fenced"
-            }
-        };
-        match self.retried.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, count)) => *count += 1,
-            None => self.retried.push((reason, 1)),
         }
     }
 }
