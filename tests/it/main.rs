@@ -1,6 +1,7 @@
 //! End-to-end tests: the `tapline` program against real services, one module per promise.
 
 mod cli;
+mod eventhub_judge;
 mod pipeline;
 mod restart;
 mod syslog;

@@ -36,9 +36,9 @@ async fn every_version_made_arrives_once_in_kafka_as_ocsf() -> anyhow::Result<()
     let simulation = Simulation::start(
         &[
             "--events",
-            "600",
+            "1200",
             "--rate",
-            "300",
+            "600",
             "--ledger",
             ledger.to_str().expect("UTF-8"),
         ],
@@ -57,6 +57,8 @@ async fn every_version_made_arrives_once_in_kafka_as_ocsf() -> anyhow::Result<()
     arrivals.quiet().await;
 
     let made = ledger::read(&ledger)?;
+    assert_eq!(made.len(), 1200);
+    let made = ledger::polled(made);
     let arrived = arrivals.by_uid();
     assert_eq!(made.len(), 600);
     for version in &made {
@@ -144,9 +146,9 @@ async fn a_broker_that_is_away_costs_time_and_nothing_else() -> anyhow::Result<(
     let simulation = Simulation::start(
         &[
             "--events",
-            "400",
+            "800",
             "--rate",
-            "20",
+            "40",
             "--ledger",
             ledger.to_str().expect("UTF-8"),
         ],
@@ -167,9 +169,10 @@ async fn a_broker_that_is_away_costs_time_and_nothing_else() -> anyhow::Result<(
     kafka.restart().await?;
 
     let made = wait_for("all are made", 30, async || {
-        ledger::read(&ledger).ok().filter(|made| made.len() == 400)
+        ledger::read(&ledger).ok().filter(|made| made.len() == 800)
     })
     .await;
+    let made = ledger::polled(made);
     wait_for("all are in kafka", 60, async || {
         let arrived = arrivals.by_uid();
         made.iter()

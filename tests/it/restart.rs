@@ -38,7 +38,7 @@ async fn stopped_or_killed_at_random_moments_nothing_is_lost() -> anyhow::Result
             "--faults",
             "mild",
             "--rate",
-            "30",
+            "60",
             "--seed",
             &seed.to_string(),
             "--ledger",
@@ -81,7 +81,7 @@ async fn stopped_or_killed_at_random_moments_nothing_is_lost() -> anyhow::Result
     }
 
     simulation.process().signal("STOP");
-    let made = ledger::read(&ledger)?;
+    let made = ledger::polled(ledger::read(&ledger)?);
     simulation.process().signal("CONT");
     let limit = SETTLE + 2 * POLL + longest_down + TOLD_TO_WAIT;
     let promised = promised(&made, limit);

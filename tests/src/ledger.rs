@@ -37,6 +37,12 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Version>> {
     Ok(versions)
 }
 
+/// Those of the versions that are polled from an API; the others are streamed to the hub.
+pub fn polled(versions: Vec<Version>) -> Vec<Version> {
+    let polled = |version: &Version| !version.kind.starts_with("hunting.");
+    versions.into_iter().filter(polled).collect()
+}
+
 fn version(line: &str) -> anyhow::Result<Version> {
     let value: Value = serde_json::from_str(line)?;
     let text = |name: &str| value[name].as_str().with_context(|| format!("no {name}"));

@@ -1,4 +1,4 @@
-//! Makes records by a seed: alerts and incidents of Graph, detections of the legacy exporter.
+//! Makes records by a seed: alerts and incidents of Graph, detections of the legacy exporter, rows of the streamed tables.
 //!
 //! The same seed makes the same records in the same order whatever the time is; only their times, and how late they come, depend
 //! on the clock.
@@ -6,6 +6,7 @@
 pub(crate) mod enums;
 mod evidence;
 mod graph;
+mod hunting;
 mod samples;
 mod scene;
 mod siem;
@@ -19,6 +20,7 @@ use crate::ticks::{self, SECOND};
 use crate::world::{Kind, Publication, Record};
 use bytes::Bytes;
 use evidence::Shapes;
+use hunting::Hunting;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use samples::Samples;
@@ -76,6 +78,10 @@ pub(crate) struct Generator {
     living_alerts: Vec<Living>,
     living_incidents: Vec<Living>,
     json: Json,
+    /// Makes every second version, if rows are streamed.
+    hunting: Option<Hunting>,
+    /// How many rows were made.
+    rows: u64,
 }
 
 /// One version, written but not yet dressed.
@@ -112,6 +118,8 @@ impl Generator {
             living_alerts: Vec::new(),
             living_incidents: Vec::new(),
             json: Json::default(),
+            hunting: settings.hub.then(|| Hunting::new(settings.rate)),
+            rows: 0,
         })
     }
 
@@ -121,10 +129,41 @@ impl Generator {
         while (made.publications.len() as u64) < left
             && (self.tied > 0 || (made.publications.len() as u64) < count)
         {
-            let publication = self.next(now, &mut made.unexpandable);
+            let publication = match self.row(now) {
+                Some(row) => row,
+                None => self.next(now, &mut made.unexpandable),
+            };
             made.publications.push(publication);
         }
         made
+    }
+
+    /// A row, if one is due: there are as many as there are versions of all other kinds.
+    fn row(&mut self, now: i64) -> Option<Publication> {
+        let hunting = self.hunting.as_mut().filter(|_| self.rows < self.made)?;
+        self.rows += 1;
+        let row = hunting.row(
+            self.rows,
+            now,
+            &self.tenant,
+            &self.cast,
+            &mut self.rng,
+            &mut self.json,
+        );
+        let record = Record {
+            id: row.id.into(),
+            version: "1".into(),
+            updated: now,
+            created: now,
+            incident: None,
+            body: row.properties,
+        };
+        Some(Publication {
+            kind: Kind::Hunting(row.kind, row.message),
+            tenant: Arc::clone(&self.tenant),
+            record,
+            visible_at: row.visible_at,
+        })
     }
 
     fn next(&mut self, now: i64, unexpandable: &mut Vec<String>) -> Publication {
@@ -134,8 +173,8 @@ impl Generator {
         let visible_at = Instant::now() + self.lateness();
         let late = visible_at > Instant::now();
         let (written, created) = match kind {
-            Kind::Detection => (self.detection(updated), updated),
             Kind::Alert | Kind::Incident => self.living(kind, updated, late, unexpandable),
+            _ => (self.detection(updated), updated),
         };
         let version = if kind == Kind::Detection {
             ticks::full(updated)

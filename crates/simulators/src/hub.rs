@@ -13,6 +13,7 @@ mod handshake;
 mod links;
 mod management;
 mod message;
+mod packing;
 mod readers;
 mod selector;
 mod serve;
@@ -22,11 +23,13 @@ mod weather;
 
 pub use handle::{HubHandle, RecordedAttach, RecordedToken};
 pub use message::{HubBody, HubMessage};
+pub(crate) use packing::{Packer, Streamed};
 pub(crate) use serve::serve;
 pub use store::HubPosition;
 pub use trouble::{CONDITIONS, HubError, HubFault};
 
 use crate::simulation::EventHub;
+use crate::ticks;
 use crate::tokens::unguessable;
 use readers::{Reader, Readers, stolen};
 use std::collections::{HashMap, HashSet};
@@ -201,6 +204,20 @@ impl Hub {
         let position = self.logs()[partition].append(message, now_ms);
         self.ring();
         position
+    }
+
+    /// The older half of a partition expires, and comes again at its end, so that nothing is lost to a reader that goes on.
+    fn wear_out(&self, partition: usize) {
+        {
+            let mut logs = self.logs();
+            let log = &mut logs[partition];
+            let middle = log.oldest() + (log.next() - log.oldest()) / 2;
+            let now = ticks::now() / 10_000;
+            for stored in log.expire_before(middle) {
+                log.append(stored.message.clone(), now);
+            }
+        }
+        self.ring();
     }
 
     fn grow_to(&self, partitions: usize) {

@@ -2,7 +2,7 @@
 
 use crate::generator::Generator;
 use crate::graph::{Graph, GraphHandle};
-use crate::hub::{self, Hub, HubHandle};
+use crate::hub::{self, Hub, HubHandle, Packer};
 use crate::ledger::Ledger;
 use crate::login::{Application, Login, LoginHandle};
 use crate::serve::{Api, serve};
@@ -165,7 +165,14 @@ impl Simulation {
             client_secret: unguessable("Sim~+/=%&8Q~"),
         };
 
-        let (world, tokens) = (Arc::new(World::new(ledger)), Arc::new(Tokens::default()));
+        let hub = Arc::new(Hub::new(hub_port, scripted));
+        let packer = Packer::new(
+            Arc::clone(&hub),
+            settings.faults.clone(),
+            settings.seed.wrapping_add(4),
+        );
+        let world = Arc::new(World::new(ledger, settings.hub.then_some(packer)));
+        let tokens = Arc::new(Tokens::default());
         let wire = |n: u64| {
             Wire::new(
                 settings.faults.clone(),
@@ -190,8 +197,6 @@ impl Simulation {
             world: Arc::clone(&world),
             tokens: Arc::clone(&tokens),
         });
-
-        let hub = Arc::new(Hub::new(hub_port, scripted));
 
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let servers: [(TcpListener, Arc<dyn Api>); 3] = [

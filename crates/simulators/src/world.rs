@@ -1,5 +1,6 @@
 //! All records that exist, and when each can be read.
 
+use crate::hub::{Packer, Streamed};
 use crate::ledger::{Ledger, Line};
 use crate::ticks;
 use bytes::Bytes;
@@ -15,6 +16,8 @@ pub(crate) enum Kind {
     Alert,
     Incident,
     Detection,
+    /// A row that is streamed, with `hunting.` and the table's name, and the number of its message.
+    Hunting(&'static str, u64),
 }
 
 impl Kind {
@@ -23,6 +26,7 @@ impl Kind {
             Self::Alert => "graph.alert",
             Self::Incident => "graph.incident",
             Self::Detection => "siem.detection",
+            Self::Hunting(name, _) => name,
         }
     }
 }
@@ -123,11 +127,13 @@ pub(crate) struct Tenant {
 }
 
 impl Tenant {
-    fn of(&mut self, kind: Kind) -> &mut Records {
+    /// Where records of a kind are kept; nowhere, if they are streamed.
+    fn of(&mut self, kind: Kind) -> Option<&mut Records> {
         match kind {
-            Kind::Alert => &mut self.alerts,
-            Kind::Incident => &mut self.incidents,
-            Kind::Detection => &mut self.detections,
+            Kind::Alert => Some(&mut self.alerts),
+            Kind::Incident => Some(&mut self.incidents),
+            Kind::Detection => Some(&mut self.detections),
+            Kind::Hunting(..) => None,
         }
     }
 }
@@ -145,15 +151,20 @@ struct State {
     numbered: u64,
     made: u64,
     ledger: Option<Ledger>,
+    /// Takes what is streamed.
+    packer: Option<Packer>,
+    /// What is streamed as soon as the ledger tells of it.
+    streamed: Vec<Streamed>,
     /// Whether the ledger could not be written once; nothing is shown from then on.
     broken: bool,
 }
 
 impl World {
-    pub(crate) fn new(ledger: Option<Ledger>) -> Self {
+    pub(crate) fn new(ledger: Option<Ledger>, packer: Option<Packer>) -> Self {
         Self {
             state: Mutex::new(State {
                 ledger,
+                packer,
                 ..State::default()
             }),
         }
@@ -214,6 +225,10 @@ impl State {
             .try_for_each(|publication| self.show(publication, now));
         let told = shown.and_then(|()| self.ledger.as_mut().map_or(Ok(()), Ledger::flush));
         self.broken |= told.is_err();
+        let streamed = std::mem::take(&mut self.streamed);
+        if let Some(packer) = self.packer.as_mut().filter(|_| !self.broken) {
+            packer.stream(streamed);
+        }
         told
     }
 
@@ -230,6 +245,9 @@ impl State {
             .or_default()
             .of(kind);
         if let Some(ledger) = &mut self.ledger {
+            let old = records
+                .as_ref()
+                .and_then(|records| records.by_id.get(&record.id));
             let line = |version, superseded_after_ms| Line {
                 kind: kind.name(),
                 tenant: &tenant,
@@ -237,14 +255,23 @@ impl State {
                 version,
                 superseded_after_ms,
             };
-            if let Some((old, since)) = records.by_id.get(&record.id) {
+            if let Some((old, since)) = old {
                 let lasted =
                     u64::try_from(now.duration_since(*since).as_millis()).unwrap_or(u64::MAX);
                 ledger.note(&line(&old.version, Some(lasted)))?;
             }
             ledger.note(&line(&record.version, None))?;
         }
-        records.insert(record, now);
+        match (records, kind) {
+            (Some(records), _) => records.insert(record, now),
+            (None, Kind::Hunting(kind, message)) => self.streamed.push(Streamed {
+                kind,
+                tenant,
+                properties: record.body,
+                message,
+            }),
+            (None, _) => {}
+        }
         self.made += 1;
         Ok(())
     }

@@ -74,7 +74,7 @@ impl Header {
             out,
             format_args!("<{}>1 {:.6} ", self.pri(meta.severity), time_of(event)),
         );
-        clean(self.host_of(event), HOST_MAX, out);
+        clean_host(self.host_of(event), out);
         out.push(b' ');
         match (&self.app_name, meta.schema) {
             (Some(name), _) => clean(name, APP_NAME_MAX, out),
@@ -118,7 +118,7 @@ impl Header {
             out,
             format_args!("<{pri}>{} ", local.strftime("%b %e %H:%M:%S")),
         );
-        clean(without_domain(self.host_of(event)), HOST_MAX, out);
+        clean_host(without_domain(self.host_of(event)), out);
         out.push(b' ');
         if let Some(tag) = &self.tag {
             put(out, format_args!("{tag}: "));
@@ -163,6 +163,18 @@ fn without_domain(host: &str) -> &str {
         return host;
     }
     host.split('.').next().unwrap_or(host)
+}
+
+/// Appends a host name or an address, and nothing that could be taken for the start of a body: a
+/// device may call itself `CEF:0|..`, and there are receivers that search a line for that.
+fn clean_host(text: &str, out: &mut Vec<u8>) {
+    let begin = out.len();
+    clean(text, HOST_MAX, out);
+    for byte in &mut out[begin..] {
+        if !byte.is_ascii_alphanumeric() && !matches!(byte, b'.' | b'-' | b'_' | b':') {
+            *byte = b'_';
+        }
+    }
 }
 
 /// Appends at most `max` characters of a header field; what is not printable ASCII becomes `_`,
@@ -283,6 +295,17 @@ mod tests {
              [tapline@32473 uid=\"contoso:hunting.A B <0>1 :a\\\"\\]\\\\ [x:1\"] \u{feff}body"
         );
         check(&header, &event, &expected);
+    }
+
+    #[test]
+    fn a_device_cannot_call_itself_a_body() {
+        let mut event = alert("2026-01-02T03:04:05Z");
+        event.meta_mut().device = Some("CEF:0|Evil|act=forged".into());
+        let mut header = header();
+        header.host = HostName::DeviceOr("fallback".to_owned());
+        let expected = "<131>1 2026-01-02T03:04:05.000000Z CEF:0_Evil_act_forged tapline 42 \
+                        graph.alert - CEF:0|x|";
+        check(&header, &event, expected);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tapline_entra_auth::IdentityConfig;
 use tapline_entra_auth::http::check_base_url;
 
 use crate::connection_string::{host_and_port, is_loopback};
-use crate::kafka::Kafka;
+use crate::kafka::{Kafka, settings};
 use crate::start::StartAt;
 use crate::tables::TableChoice;
 
@@ -40,6 +40,10 @@ pub struct EventHubConfig {
     pub(crate) start_at: StartAt,
     /// How the right to read is proven.
     pub(crate) auth: AuthConfig,
+    /// Settings handed to librdkafka as they are, such as `group.instance.id`. What would break a
+    /// promise is refused.
+    #[serde(default)]
+    pub(crate) librdkafka: BTreeMap<String, Scalar>,
     /// Fixed fields for routing and topics; kept beside the record, not in it.
     #[serde(default)]
     pub(crate) labels: BTreeMap<String, String>,
@@ -50,6 +54,25 @@ pub struct EventHubConfig {
     pub(crate) proxy: Option<ProxyConfig>,
     /// Other extra trust than the process's.
     pub(crate) tls: Option<TlsConfig>,
+}
+
+/// A value of a setting of librdkafka.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Scalar {
+    Switch(bool),
+    Number(i64),
+    Text(String),
+}
+
+impl std::fmt::Display for Scalar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Scalar::Switch(value) => value.fmt(f),
+            Scalar::Number(value) => value.fmt(f),
+            Scalar::Text(value) => value.fmt(f),
+        }
+    }
 }
 
 /// How messages are fetched.
@@ -229,6 +252,7 @@ impl SourceConfig for EventHubConfig {
         problems.extend(self.tables.problems());
         self.auth_problems(&mut problems);
         self.endpoint_problems(&mut problems);
+        problems.extend(settings::problems(&self.librdkafka));
         problems
     }
 
@@ -273,6 +297,7 @@ mod tests {
                 "tables": ["AlertInfo", "x y"], "consumer_group": "",
                 "auth": {"sas": {"policy": "a;b", "key": "k"}, "connection_string": "c"},
                 "endpoints": {"kafka": "plaintext://contoso.example:9092"},
+                "librdkafka": {"enable.auto.commit": true, "session.timeout": 5, "client.rack": "a"},
             }),
             &[
                 "transport",
@@ -284,6 +309,8 @@ mod tests {
                 "auth",
                 "auth.sas.policy",
                 "endpoints.kafka",
+                "librdkafka.enable.auto.commit",
+                "librdkafka.session.timeout",
             ],
         );
         check(

@@ -25,7 +25,7 @@ pub(crate) enum Command {
     /// Normalize events from standard input to standard output, one line each.
     Normalize(Normalize),
     /// Run Microsoft's side alone, on loopback, until SIGTERM.
-    Simulate(Simulate),
+    Simulate(Box<Simulate>),
     /// Watch simulated detections arrive in Kafka and at a syslog receiver.
     Demo(Demo),
 }

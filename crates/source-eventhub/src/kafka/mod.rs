@@ -8,9 +8,9 @@ mod faults;
 mod group;
 mod position;
 mod reader;
-mod settings;
+pub(crate) mod settings;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ use self::faults::{REASONS, fault};
 use self::group::Group;
 use self::reader::KafkaConsumer;
 use crate::access::{Access, AccessError, Credential};
-use crate::config::EventHubConfig;
+use crate::config::{EventHubConfig, Scalar};
 use crate::health::{ConnectionHealth, chain};
 use crate::start::StartAt;
 use crate::tables::TableChoice;
@@ -49,6 +49,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Reads hubs over the Kafka endpoint.
 pub(crate) struct Kafka {
     shared: Arc<Shared>,
+    librdkafka: BTreeMap<String, Scalar>,
     address: Option<String>,
     extra_ca: Option<PathBuf>,
 }
@@ -97,6 +98,7 @@ impl Kafka {
                 labels: Arc::new(config.labels.clone()),
                 metrics: cx.metrics.clone(),
             }),
+            librdkafka: config.librdkafka.clone(),
             address: config.endpoints.kafka.clone(),
             extra_ca: cx.network.extra_ca.clone(),
         })
@@ -136,6 +138,7 @@ impl Kafka {
             board.set_token(token.clone());
         }
         let made = settings::consumer(
+            &self.librdkafka,
             &self.shared.access,
             &self.shared.group,
             self.address.as_deref(),

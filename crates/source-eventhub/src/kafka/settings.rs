@@ -1,13 +1,15 @@
 //! Settings of librdkafka for the Kafka endpoint.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rdkafka::ClientConfig;
+use tapline_core::Problem;
 
 use crate::access::{Access, Credential};
-use crate::config::PLAINTEXT;
+use crate::config::{PLAINTEXT, Scalar};
 
 /// Source: "Recommended configurations for Apache Kafka clients" of Azure Event Hubs, seen
 /// December 2025, unless another reason stands beside a value.
@@ -40,6 +42,41 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("statistics.interval.ms", "1000"),
 ];
 
+/// Settings that carry a promise of ours, or stand elsewhere in the file.
+const REFUSED: &[&str] = &[
+    "bootstrap.servers",
+    "metadata.broker.list",
+    "group.id",
+    "group.protocol",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "partition.assignment.strategy",
+    "security.protocol",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.username",
+    "sasl.password",
+    "statistics.interval.ms",
+    "test.mock.num.brokers",
+];
+
+/// Mistakes in the user's own settings, one for each, in order of their names.
+pub(crate) fn problems(own: &BTreeMap<String, Scalar>) -> Vec<Problem> {
+    own.iter().filter_map(problem).collect()
+}
+
+fn problem((key, value): (&String, &Scalar)) -> Option<Problem> {
+    let mut config = ClientConfig::new();
+    config.set(key, value.to_string());
+    let message = match config.create_native_config() {
+        _ if REFUSED.contains(&key.as_str()) => "is set by tapline",
+        Err(_) => "librdkafka knows no such setting, or does not take this value",
+        Ok(_) => return None,
+    };
+    Some(Problem::new(format!("librdkafka.{key}"), message))
+}
+
 /// Port of the Kafka endpoint, and of the emulator's.
 const PORT: u16 = 9093;
 const EMULATOR_PORT: u16 = 9092;
@@ -49,6 +86,7 @@ const EMULATOR_PORT: u16 = 9092;
 /// # Errors
 /// A sentence if the file of extra certificates cannot be read.
 pub(super) fn consumer(
+    own: &BTreeMap<String, Scalar>,
     access: &Access,
     group: &str,
     address: Option<&str>,
@@ -58,6 +96,9 @@ pub(super) fn consumer(
     let mut config = ClientConfig::new();
     for (key, value) in DEFAULTS {
         config.set(*key, *value);
+    }
+    for (key, value) in own {
+        config.set(key, value.to_string());
     }
     config.set("group.id", group);
     let plain = address.and_then(|address| address.strip_prefix(PLAINTEXT));

@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: Simulate) -> anyhow::Result<Exit> {
         ledger: arguments.ledger,
         faults: arguments.faults,
         samples: arguments.samples,
-        hub: false,
+        hub: true,
     };
     block_on(serve(settings))?
 }

@@ -57,8 +57,8 @@ async fn demo(events: Option<u64>) -> anyhow::Result<Exit> {
 
 /// Everything that runs during the demo.
 struct Stage {
-    /// The consumer and the receiver; they end when dropped, before what they read from.
-    _readers: JoinSet<()>,
+    /// The consumer and the receiver; they end before what they read from.
+    readers: JoinSet<()>,
     simulation: Simulation,
     /// Kept alive: dropping it ends the embedded Kafka.
     _broker: Broker,
@@ -98,7 +98,7 @@ impl Stage {
         let service = Service::start(pipeline).await?;
         let progress = Progress::new(&service, &file);
         Ok(Self {
-            _readers: readers,
+            readers,
             simulation,
             _broker: broker,
             service,
@@ -116,6 +116,7 @@ impl Stage {
         }
         self.service.stop().await;
         self.simulation.stop().await;
+        self.readers.shutdown().await;
         self.progress.end();
         let verdict = self.arrivals.judge(&self.ledger)?;
         let snapshot = self.arrivals.snapshot();
