@@ -1,5 +1,6 @@
 //! End-to-end tests: the `tapline` program against real services, one module per promise.
 
+mod bad_input;
 mod cli;
 mod eventhub_judge;
 mod pipeline;

@@ -10,6 +10,7 @@ pub mod pipeline;
 pub mod ports;
 pub mod process;
 pub mod program;
+pub mod receiver;
 pub mod services;
 
 /// Whether the services are installed, as `make test` says.

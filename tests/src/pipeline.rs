@@ -53,6 +53,18 @@ impl Pipeline {
         std::fs::read_to_string(self.folder().join("tapline.log")).unwrap_or_default()
     }
 
+    /// Every dead letter so far.
+    pub fn dead_letters(&self) -> Vec<serde_json::Value> {
+        let files = std::fs::read_dir(self.folder().join("data/dead-letters"));
+        let files = files.into_iter().flatten().filter_map(Result::ok);
+        let texts = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());
+        let lines: Vec<String> = texts
+            .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        let letters = lines.iter().map(|line| serde_json::from_str(line));
+        letters.map(|letter| letter.expect("JSON")).collect()
+    }
+
     /// Starts the program, not waiting for anything.
     pub fn spawn(&self, environment: &[(&str, &str)]) -> anyhow::Result<Process> {
         let file = self.file();

@@ -1,8 +1,8 @@
 //! The `tapline` program as a user starts it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::Context;
 
@@ -24,6 +24,7 @@ pub fn tapline(arguments: &[&str]) -> Command {
 /// Microsoft's side: `tapline simulate`, and the line it announces itself with.
 pub struct Simulation {
     process: Process,
+    stdout: Option<BufReader<ChildStdout>>,
     /// The ▣ object of its standard output.
     pub announcement: serde_json::Value,
 }
@@ -41,11 +42,13 @@ impl Simulation {
         let stdout = child.stdout.take().context("stdout is piped")?;
         let process = Process::adopt(child);
         let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
+        let mut stdout = BufReader::new(stdout);
+        stdout.read_line(&mut line)?;
         let announcement = serde_json::from_str(&line)
             .with_context(|| format!("the announcement is not JSON: {line:?}"))?;
         Ok(Self {
             process,
+            stdout: Some(stdout),
             announcement,
         })
     }
@@ -54,6 +57,11 @@ impl Simulation {
     pub fn text(&self, name: &str) -> &str {
         let value = self.announcement[name].as_str();
         value.unwrap_or_else(|| panic!("the announcement has no {name}"))
+    }
+
+    /// Standard output after the announcement; can be taken once.
+    pub fn rest(&mut self) -> Option<impl Read + use<>> {
+        self.stdout.take()
     }
 
     /// The process, to be stopped or killed.

@@ -27,9 +27,15 @@ pub struct Kafka {
 impl Kafka {
     /// Starts a broker on a free port and waits until it serves; takes about five seconds.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with further lines of its properties file, such as
+    /// `auto.create.topics.enable=false`.
+    pub async fn start_with(properties: &[&str]) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         let [port, controller] = ports::free();
-        write_properties(folder.path(), port, controller)?;
+        write_properties(folder.path(), port, controller, properties)?;
         let formatted = java("kafka.tools.StorageTool")
             .args(["format", "-t", CLUSTER_ID, "-c"])
             .arg(folder.path().join("server.properties"))
@@ -126,7 +132,12 @@ fn jars() -> PathBuf {
     services.join("kafka")
 }
 
-fn write_properties(folder: &Path, port: u16, controller: u16) -> anyhow::Result<()> {
+fn write_properties(
+    folder: &Path,
+    port: u16,
+    controller: u16,
+    further: &[&str],
+) -> anyhow::Result<()> {
     let data = folder.join("data");
     let data = data.display();
     let properties = format!(
@@ -148,6 +159,7 @@ fn write_properties(folder: &Path, port: u16, controller: u16) -> anyhow::Result
          share.coordinator.state.topic.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n"
     );
+    let properties = properties + &further.join("\n");
     std::fs::write(folder.join("server.properties"), properties)?;
     Ok(())
 }
