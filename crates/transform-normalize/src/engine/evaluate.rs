@@ -46,8 +46,11 @@ impl Run<'_> {
         }
     }
 
-    /// Evaluates an expression to text and marks what it is of.
+    /// Evaluates an expression to text and marks what it is of. Of several the first that is text.
     pub(crate) fn get_text(&mut self, expr: &Expr) -> Option<Text> {
+        if let Expr::First(all) = expr {
+            return all.iter().find_map(|one| self.get_text(one));
+        }
         let got = self.get(expr);
         self.got_text(got)
     }

@@ -150,8 +150,8 @@ impl<'f> Compiler<'f> {
         if let Some(known) = self.blocks.get(name) {
             return known.clone();
         }
-        let read = match self.files.get(name).map(|text| Yaml::read(name, text)) {
-            Some(Ok(yaml)) => Some(Arc::new(yaml)),
+        let read = match self.files.tree(name) {
+            Some(Ok(yaml)) => Some(yaml),
             Some(Err(problem)) => {
                 self.problems.push(problem);
                 None

@@ -1,5 +1,7 @@
 //! Mapping files that share what is in a block: `extends: [block]`.
 
+use std::sync::Arc;
+
 use super::files::{Files, Target};
 use super::problem::{MappingProblem, nearest};
 use super::yaml::{Member, Yaml, YamlValue};
@@ -33,8 +35,8 @@ impl Files {
     fn shared(&self, name: &Yaml, target: Target) -> Result<Yaml, MappingProblem> {
         let word = name.text().unwrap_or_default();
         let path = format!("{}/blocks/{word}.yaml", target.folder());
-        match self.get(&path) {
-            Some(text) => Yaml::read(&path, text),
+        match self.tree(&path) {
+            Some(tree) => tree.map(Arc::unwrap_or_clone),
             None => {
                 let known = self.blocks(target);
                 let hint = nearest(word, known.iter().map(String::as_str));

@@ -1,8 +1,13 @@
 //! Where mapping files are: in the program, and in the operator's folder, which goes first.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::problem::MappingProblem;
+use super::yaml::Yaml;
 
 /// Declares the files of the program by their names below `mappings/`.
 macro_rules! embedded {
@@ -114,13 +119,20 @@ impl Target {
 
 /// All mapping files by name, such as `ocsf/graph/alert.yaml`.
 #[derive(Clone, Debug)]
-pub(crate) struct Files(BTreeMap<String, String>);
+pub(crate) struct Files {
+    texts: BTreeMap<String, String>,
+    /// What is shared is read once, not by each file again.
+    read: RefCell<HashMap<String, Arc<Yaml>>>,
+}
 
 impl Files {
     /// The files of the program.
     pub(crate) fn embedded() -> Self {
         let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
-        Self(EMBEDDED.iter().map(own).collect())
+        Self {
+            texts: EMBEDDED.iter().map(own).collect(),
+            read: RefCell::default(),
+        }
     }
 
     /// Adds the operator's files; one of the same name takes the place of ours.
@@ -131,7 +143,7 @@ impl Files {
         for file in yaml_files(folder)? {
             let relative = file.strip_prefix(folder).unwrap_or(&file);
             let name = relative.to_string_lossy().replace('\\', "/");
-            self.0.insert(name, std::fs::read_to_string(&file)?);
+            self.texts.insert(name, std::fs::read_to_string(&file)?);
         }
         Ok(())
     }
@@ -139,12 +151,28 @@ impl Files {
     /// Adds or replaces one file.
     #[cfg(test)]
     pub(crate) fn add(&mut self, name: &str, text: &str) {
-        self.0.insert(name.to_owned(), text.to_owned());
+        self.texts.insert(name.to_owned(), text.to_owned());
     }
 
     /// The text of a file.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.texts.get(name).map(String::as_str)
+    }
+
+    /// A file that others share, as a tree; `None` if it is not there.
+    ///
+    /// # Errors
+    /// The first place that is not YAML.
+    pub(crate) fn tree(&self, name: &str) -> Option<Result<Arc<Yaml>, MappingProblem>> {
+        if let Some(known) = self.read.borrow().get(name) {
+            return Some(Ok(Arc::clone(known)));
+        }
+        let read = Yaml::read(name, self.get(name)?).map(Arc::new);
+        if let Ok(tree) = &read {
+            let tree = Arc::clone(tree);
+            self.read.borrow_mut().insert(name.to_owned(), tree);
+        }
+        Some(read)
     }
 
     /// The names of the shared blocks.
@@ -157,13 +185,13 @@ impl Files {
                     .to_owned(),
             )
         };
-        self.0.keys().filter_map(block).collect()
+        self.texts.keys().filter_map(block).collect()
     }
 
     /// The files that map a kind: name, kind, text. `ocsf/graph/alert.yaml` maps `graph.alert`.
     pub(crate) fn kinds(&self, target: Target) -> impl Iterator<Item = (&str, String, &str)> {
         let prefix = format!("{}/", target.folder());
-        self.0.iter().filter_map(move |(name, text)| {
+        self.texts.iter().filter_map(move |(name, text)| {
             let kind = name.strip_prefix(&prefix)?.strip_suffix(".yaml")?;
             let is_kind = kind.contains('/') && !kind.starts_with("blocks/");
             is_kind.then(|| (name.as_str(), kind.replace('/', "."), text.as_str()))

@@ -52,6 +52,13 @@ pub(crate) struct Attribute {
     captions: Option<usize>,
 }
 
+impl Attribute {
+    fn is_active(&self, profiles: &[String]) -> bool {
+        let wanted = &self.profiles;
+        wanted.is_empty() || wanted.iter().any(|wanted| profiles.contains(wanted))
+    }
+}
+
 /// A class or an object.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Item {
@@ -111,13 +118,23 @@ impl Facts {
         item: &'f Item,
         profiles: &[String],
     ) -> impl Iterator<Item = (&'f str, &'f Attribute)> {
-        let active = move |attribute: &Attribute| {
-            let wanted = &attribute.profiles;
-            wanted.is_empty() || wanted.iter().any(|wanted| profiles.contains(wanted))
-        };
         let all = item.attributes.iter();
         all.map(|(name, (index, _))| (name.as_str(), &self.attributes[*index]))
-            .filter(move |(_, attribute)| active(attribute))
+            .filter(move |(_, attribute)| attribute.is_active(profiles))
+    }
+
+    /// An attribute that an item has with the profiles given.
+    pub(crate) fn attribute<'f>(
+        &'f self,
+        item: &'f Item,
+        name: &str,
+        profiles: &[String],
+    ) -> Option<(&'f str, &'f Attribute)> {
+        let (name, (index, _)) = item.attributes.get_key_value(name)?;
+        let attribute = &self.attributes[*index];
+        attribute
+            .is_active(profiles)
+            .then_some((name.as_str(), attribute))
     }
 
     /// Whether an item must have an attribute.

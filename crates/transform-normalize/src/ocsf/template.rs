@@ -292,9 +292,7 @@ impl Template<'_> {
         cx: &Context<'_>,
     ) -> Option<(Value, bool)> {
         let facts = self.facts;
-        let found = facts
-            .attributes(shape, &self.profiles)
-            .find(|(name, _)| *name == member.name);
+        let found = facts.attribute(shape, &member.name, &self.profiles);
         let Some((name, attribute)) = found else {
             self.unknown_attribute(shape, member);
             return None;

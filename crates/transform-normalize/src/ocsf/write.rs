@@ -153,8 +153,10 @@ impl Writer<'_, '_> {
 
     fn fit(&mut self, got: Got, fit: Fit) -> bool {
         match (got, fit) {
-            (Got::Node(node), Fit::Text { max: usize::MAX })
-                if self.run.tape.node(node).kind == NodeKind::Text =>
+            // A text has at most as many characters as bytes, escaped or not.
+            (Got::Node(node), Fit::Text { max })
+                if self.run.tape.node(node).kind == NodeKind::Text
+                    && self.run.tape.raw(self.run.body, node).len() <= max =>
             {
                 self.run.tape.write_text(self.run.body, node, self.out);
                 self.run.mark(node);
