@@ -134,7 +134,6 @@ impl TokenPool {
     pub async fn idle(&self) {
         self.tasks.close();
         self.tasks.wait().await;
-        self.tasks.reopen();
     }
 }
 
