@@ -31,6 +31,10 @@ const SETTLING: Duration = Duration::from_secs(10);
 /// Between attempts of what the service refused.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// A group that is being balanced refuses commits for a moment.
+const COMMIT_ATTEMPTS: usize = 6;
+const COMMIT_AGAIN: Duration = Duration::from_millis(500);
+
 /// The partitions that this process reads. Dropping it leaves the group.
 pub(super) struct Group {
     pub(super) consumer: Arc<KafkaConsumer>,
@@ -257,28 +261,40 @@ impl Group {
             return;
         }
         let offsets = list(due.iter().map(|(at, next)| (at, Some(*next))));
-        self.note(self.consumer.commit(&offsets, CommitMode::Async), due);
+        self.note(self.consumer.commit(&offsets, CommitMode::Async), &due);
     }
 
+    /// Tells the group what is settled, and waits until it knows. What an earlier commit said does
+    /// not count, since its answer may still be on its way.
     async fn commit_now(&mut self, partitions: &[HubPartition]) {
+        for owned in self.owned.values_mut() {
+            owned.committed = None;
+        }
         let due = self.due(|at| partitions.contains(at));
         if due.is_empty() {
             return;
         }
-        let offsets = list(due.iter().map(|(at, next)| (at, Some(*next))));
-        let told = asking(&self.consumer, move |consumer| {
-            consumer.commit(&offsets, CommitMode::Sync)
-        });
-        let told = told.await;
-        self.note(told, due);
+        for _ in 0..COMMIT_ATTEMPTS {
+            let offsets = list(due.iter().map(|(at, next)| (at, Some(*next))));
+            let told = asking(&self.consumer, move |consumer| {
+                consumer.commit(&offsets, CommitMode::Sync)
+            });
+            let told = told.await;
+            let is_told = told.is_ok();
+            self.note(told, &due);
+            if is_told {
+                return;
+            }
+            sleep(COMMIT_AGAIN).await;
+        }
     }
 
-    fn note(&mut self, told: KafkaResult<()>, due: Vec<(HubPartition, i64)>) {
+    fn note(&mut self, told: KafkaResult<()>, due: &[(HubPartition, i64)]) {
         match told {
             Ok(()) => {
                 for (at, next) in due {
-                    if let Some(owned) = self.owned.get_mut(&at) {
-                        owned.committed = Some(next);
+                    if let Some(owned) = self.owned.get_mut(at) {
+                        owned.committed = Some(*next);
                     }
                 }
             }
