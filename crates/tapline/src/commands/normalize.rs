@@ -85,6 +85,10 @@ impl Filter {
     }
 
     fn record(&mut self, record: &Record, output: &mut impl Write) -> io::Result<()> {
+        if record.body.first() != Some(&b'{') {
+            self.report(record.line, "an event is a JSON object");
+            return Ok(());
+        }
         self.line.clear();
         match self.normalize(&record.body) {
             Ok(()) => {
