@@ -9,7 +9,9 @@ use crate::time::millis;
 /// Writes a plain text as a value of a type. Returns whether it fits.
 pub(super) fn write_fit(text: &str, fit: Fit, out: &mut Vec<u8>) -> bool {
     match fit {
-        Fit::Text { max } => (text.len() <= max || text.chars().count() <= max) && quoted(text, out),
+        Fit::Text { max } => {
+            (text.len() <= max || text.chars().count() <= max) && quoted(text, out)
+        }
         Fit::Email => text.contains('@') && quoted(text, out),
         Fit::Ip => write_ip(text.trim(), out),
         Fit::Mac => write_mac(text.trim(), out),

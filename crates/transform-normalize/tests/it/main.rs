@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod generated;
+mod hunting;
 mod ocsf;
 mod samples;
 
