@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaResult;
 use tapline_core::metrics::{SOURCE_MISSED_RECORDS, SOURCE_PARTITIONS, SOURCE_WAIT_SECONDS};
-use tapline_core::{Cursor, OpenError, Partition, SourceContext, StreamIdentity};
+use tapline_core::{Cursor, OpenError, Partition, SourceConfig, SourceContext, StreamIdentity};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -23,7 +24,7 @@ use crate::cursor::HubCursor;
 use crate::events::Reaper;
 use crate::health::ConnectionHealth;
 use crate::standing::Standing;
-use tapline_core::SourceConfig;
+use crate::start::StartAt;
 
 /// How long a partition that is taken away may settle, so that its next reader repeats nothing;
 /// and the same when we stop.
@@ -93,9 +94,11 @@ impl Group {
 
     async fn take_over(&mut self, partitions: &[HubPartition]) -> Result<(), OpenError> {
         let mut opened = Vec::with_capacity(partitions.len());
+        let start_at = self.start_at();
         for at in partitions {
-            opened.push(self.open(at).await?);
+            opened.push(self.open(at, start_at).await?);
         }
+        self.shared.has_begun.store(true, Ordering::Relaxed);
         // Queues are split first, so that no message goes elsewhere.
         let mut readers = Vec::with_capacity(opened.len());
         let mut starts = Vec::with_capacity(opened.len());
@@ -125,12 +128,20 @@ impl Group {
         Ok(())
     }
 
-    async fn open(&self, at: &HubPartition) -> Result<Opened, OpenError> {
+    /// A partition that was added while we read has nothing but new messages: all are wanted.
+    fn start_at(&self) -> StartAt {
+        match self.shared.start_at {
+            StartAt::Latest if self.shared.has_begun.load(Ordering::Relaxed) => StartAt::Earliest,
+            other => other,
+        }
+    }
+
+    async fn open(&self, at: &HubPartition, start_at: StartAt) -> Result<Opened, OpenError> {
         let name = name(at);
         let partition = self.cx.open(&name, self.identity(at)).await?;
         let checkpoint = HubCursor::decode(&partition.checkpoint().cursor)
             .map_err(|error| OpenError::ForeignCheckpoint(format!("{name}: {error}")))?;
-        let next = self.start(at, checkpoint.as_ref()).await;
+        let next = self.start(at, checkpoint.as_ref(), start_at).await;
         // From here on nothing is lost, also if nothing can be read yet; and a rewind knows
         // where another replica had left off.
         if checkpoint.map(|checkpoint| checkpoint.next()) != Some(next) {
@@ -160,9 +171,14 @@ impl Group {
     }
 
     /// Asks until the service answers.
-    async fn start(&self, at: &HubPartition, checkpoint: Option<&HubCursor>) -> i64 {
+    async fn start(
+        &self,
+        at: &HubPartition,
+        checkpoint: Option<&HubCursor>,
+        start_at: StartAt,
+    ) -> i64 {
         loop {
-            match next_offset(&self.consumer, at, checkpoint, self.shared.start_at).await {
+            match next_offset(&self.consumer, at, checkpoint, start_at).await {
                 Ok(next) => return next,
                 Err(error) => {
                     let code = error

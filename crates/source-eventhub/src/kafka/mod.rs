@@ -11,13 +11,15 @@ mod reader;
 pub(crate) mod settings;
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer;
+use rdkafka::{ClientConfig, Message};
 use tapline_core::metrics::{
     ComponentMetrics, ERRORS, SOURCE_PARTITIONS, SOURCE_RECONNECTS, SOURCE_WAIT_SECONDS,
 };
@@ -25,7 +27,7 @@ use tapline_core::{
     BuildContext, BuildError, Labels, OpenError, Source, SourceConfig, SourceContext, SourceError,
 };
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::debug;
+use tracing::{debug, error};
 
 use self::context::{Board, Context};
 use self::faults::{REASONS, fault};
@@ -62,6 +64,8 @@ struct Shared {
     start_at: StartAt,
     labels: Labels,
     metrics: ComponentMetrics,
+    /// Whether partitions were taken over before; one that has no position yet is new then.
+    has_begun: AtomicBool,
 }
 
 /// How a session ended.
@@ -97,6 +101,7 @@ impl Kafka {
                 start_at: config.start_at,
                 labels: Arc::new(config.labels.clone()),
                 metrics: cx.metrics.clone(),
+                has_begun: AtomicBool::new(false),
             }),
             librdkafka: config.librdkafka.clone(),
             address: config.endpoints.kafka.clone(),
@@ -114,12 +119,13 @@ impl Kafka {
         let Some(config) = self.settings(&board, health).await else {
             return Ok(Ended::Failed("token"));
         };
-        let mut group = self.join(&config, board, cx, health)?;
+        let mut group = self.join(&config, Arc::clone(&board), cx, health)?;
         let consumer = Arc::clone(&group.consumer);
-        let tokens = self.renew_tokens(Arc::clone(&group.board), health);
+        let tokens = self.renew_tokens(&board, health);
         let ended = tokio::select! {
-            () = poll(consumer) => unreachable!("polling has no end"),
-            () = tokens => unreachable!("renewing has no end"),
+            reason = poll(consumer) => Ok(Ended::Failed(reason)),
+            reason = self.watch_errors(&board, health) => Ok(Ended::Failed(reason)),
+            ended = tokens => match ended {},
             ended = self.follow(&mut group, cx) => ended,
         };
         group.leave().await;
@@ -187,9 +193,6 @@ impl Kafka {
                     if group.is_abandoned() && !cx.is_stopped() {
                         return Err(SourceError("a partition takes no more batches".to_owned()));
                     }
-                    if let Some(reason) = self.refused(group) {
-                        return Ok(Ended::Failed(reason));
-                    }
                 }
                 change = board.change() => {
                     let applied = tokio::select! {
@@ -207,15 +210,23 @@ impl Kafka {
         }
     }
 
-    /// Tells of errors; one that a new connection with a newly read secret may mend is returned.
-    fn refused(&self, group: &Group) -> Option<&'static str> {
-        let code = group.board.take_error()?;
-        let (reason, why) = fault(code, &self.shared.access);
-        group.health.failed(reason, &why);
-        (reason == "authentication").then_some(reason)
+    /// Tells of errors; ends with one that a new connection with a newly read secret may mend.
+    async fn watch_errors(&self, board: &Board, health: &ConnectionHealth) -> &'static str {
+        let mut ticks = interval(TICK);
+        loop {
+            ticks.tick().await;
+            let Some(code) = board.take_error() else {
+                continue;
+            };
+            let (reason, why) = fault(code, &self.shared.access);
+            health.failed(reason, &why);
+            if reason == "authentication" {
+                return reason;
+            }
+        }
     }
 
-    async fn renew_tokens(&self, board: Arc<Board>, health: &ConnectionHealth) {
+    async fn renew_tokens(&self, board: &Board, health: &ConnectionHealth) -> Infallible {
         if !self.shared.access.uses_tokens() {
             return std::future::pending().await;
         }
@@ -231,14 +242,25 @@ impl Kafka {
     }
 }
 
-/// Serves librdkafka's events. Messages come by the queues of their partitions; one that came
-/// here would be read again after the next start, since its partition never counts it as read.
-async fn poll(consumer: Arc<KafkaConsumer>) {
+/// Serves librdkafka's events. Messages come by the queues of their partitions, which are split
+/// before anything is fetched; should one come here all the same, everything is read again from
+/// what is settled.
+async fn poll(consumer: Arc<KafkaConsumer>) -> &'static str {
     loop {
-        if let Err(error) = consumer.recv().await {
-            debug!(%error, "told by the consumer");
-            if let Some(code) = error.rdkafka_error_code() {
-                consumer.context().0.note_error(code);
+        match consumer.recv().await {
+            Ok(message) => {
+                let (hub, partition) = (message.topic(), message.partition());
+                error!(
+                    hub,
+                    partition, "a message came outside of its partition; connecting anew"
+                );
+                return "service";
+            }
+            Err(error) => {
+                debug!(%error, "told by the consumer");
+                if let Some(code) = error.rdkafka_error_code() {
+                    consumer.context().0.note_error(code);
+                }
             }
         }
     }

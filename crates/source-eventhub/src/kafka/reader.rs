@@ -14,7 +14,7 @@ use tapline_core::metrics::IntCounter;
 use tapline_core::{Batch, Control, Partition, Stopped};
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::context::{Context, HubPartition, list};
 use super::faults::fault;
@@ -131,10 +131,12 @@ impl Reader {
 
     /// Works in every state of the partition; a seek does not where fetching has ended.
     fn reassign(&self) -> KafkaResult<()> {
-        self.consumer
-            .incremental_unassign(&list([(&self.at, None)]))?;
-        self.consumer
-            .incremental_assign(&list([(&self.at, Some(self.next))]))
+        let leaving = list([(&self.at, None)]);
+        if let Err(error) = self.consumer.incremental_unassign(&leaving) {
+            debug!(partition = self.partition.name(), %error, "was not assigned");
+        }
+        let coming = list([(&self.at, Some(self.next))]);
+        self.consumer.incremental_assign(&coming)
     }
 
     async fn recover(&mut self, error: KafkaError) -> Result<(), Stopped> {
