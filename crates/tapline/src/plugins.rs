@@ -7,6 +7,7 @@ pub(crate) fn registry() -> Registry {
     let mut registry = Registry::default();
     registry
         .source::<tapline_source_defender::DefenderConfig>()
+        .source::<tapline_source_eventhub::EventHubConfig>()
         .transform::<tapline_transform_normalize::NormalizeConfig>()
         .sink::<tapline_sink_kafka::KafkaConfig>()
         .sink::<tapline_sink_syslog::SyslogConfig>();
