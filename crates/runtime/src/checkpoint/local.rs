@@ -1,12 +1,13 @@
 //! Checkpoints in a file of the data folder: redb, one process per folder.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition, TableError};
 use tapline_core::Checkpoint;
 use tokio::sync::{mpsc, oneshot};
@@ -87,9 +88,15 @@ fn open_database(folder: &Path) -> Result<Database, StoreError> {
         folder: folder.to_owned(),
         source,
     })?;
-    let opened = Database::builder()
-        .set_cache_size(CACHE_BYTES)
-        .create(folder.join(FILE));
+    let file = private_file(&folder.join(FILE)).map_err(|source| StoreError::Folder {
+        folder: folder.to_owned(),
+        source,
+    })?;
+    let opened = FileBackend::new(file).and_then(|backend| {
+        Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(backend)
+    });
     let database = opened.map_err(|error| explain(folder, error))?;
     let write = database.begin_write()?;
     write.open_table(CHECKPOINTS)?;
@@ -105,6 +112,15 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
+}
+
+/// Opens the file, or makes it for its owner only: the folder may be older than us and open to others.
+fn private_file(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn explain(folder: &Path, error: DatabaseError) -> StoreError {
@@ -300,6 +316,8 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o700);
+        let file = std::fs::metadata(data.join(FILE)).expect("a file");
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
     }
 
     #[tokio::test]
