@@ -3,6 +3,7 @@
 mod bad_input;
 mod cli;
 mod eventhub_judge;
+mod eventhub_kafka;
 mod pipeline;
 mod restart;
 mod syslog;

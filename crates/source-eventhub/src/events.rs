@@ -365,4 +365,33 @@ mod tests {
                 .contains(&harvest.events[0].body().as_ptr())
         );
     }
+
+    /// Real records, in a folder that users do not have.
+    #[test]
+    fn real_records_are_of_the_table_that_they_are_filed_under() {
+        let folder = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../../shared/samples/streaming/tables"
+        );
+        for file in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = file.expect("an entry").path();
+            let text = std::fs::read_to_string(&path).expect("text");
+            let table = path.file_stem().expect("a name").to_string_lossy();
+            let lines: Vec<_> = text
+                .lines()
+                .filter(|line| !line.trim().is_empty())
+                .collect();
+            let message = Bytes::from(format!(r#"{{"records":[{}]}}"#, lines.join(",")));
+            let harvest = reap(all(), &message);
+            assert_eq!(harvest.events.len(), lines.len(), "{table}");
+            for event in harvest.events {
+                let meta = event.meta();
+                assert_eq!(meta.kind.hunting_table(), Some(&*table));
+                assert!(
+                    meta.event_time.is_some() && &*meta.tenant != "unknown",
+                    "{table}"
+                );
+            }
+        }
+    }
 }

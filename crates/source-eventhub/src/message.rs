@@ -185,6 +185,9 @@ const fn broken(bytes: Range<usize>, reason: &'static str) -> Piece {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
 
     /// The records as text, and what is broken as `!reason:text`.
@@ -265,5 +268,54 @@ mod tests {
             r#"{"records":[{"a":1} {"b":2}]}"#,
             &[r#"{"a":1}"#, r#"!not_json:{"b":2}]}"#],
         );
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(json!(null)),
+            any::<bool>().prop_map(|value| json!(value)),
+            any::<i64>().prop_map(|value| json!(value)),
+            any::<String>().prop_map(|value| json!(value)),
+            "[\"\\\\{}\\[\\],: ]{0,8}".prop_map(|value| json!(value)),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(|list| json!(list)),
+                prop::collection::vec((any::<String>(), inner), 0..4).prop_map(|members| {
+                    serde_json::Value::Object(members.into_iter().collect())
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_to_their_end(bytes: Vec<u8>) {
+            pieces(&bytes, |piece| {
+                let range = match piece {
+                    Piece::Record(record) => record.whole,
+                    Piece::Broken { bytes, .. } => bytes,
+                };
+                assert!(range.start <= range.end && range.end <= bytes.len());
+            });
+        }
+
+        #[test]
+        fn any_records_are_found_as_they_stand(rows in prop::collection::vec(json(), 0..5), cut: prop::sample::Index) {
+            let records: Vec<_> = rows.iter().map(|row| json!({"properties": row}).to_string()).collect();
+            let found = |message: &str| {
+                let mut found = Vec::new();
+                pieces(message.as_bytes(), |piece| if let Piece::Record(record) = piece {
+                    found.push(message[record.whole].to_owned());
+                });
+                found
+            };
+            let message = format!(r#"{{"records":[{}]}}"#, records.join(","));
+            prop_assert_eq!(&found(&message), &records);
+            prop_assert_eq!(&found(&records.join("\n")), &records);
+            let cut = (0..=cut.index(message.len())).rev().find(|at| message.is_char_boundary(*at));
+            let whole = found(&message[..cut.unwrap_or(0)]);
+            prop_assert!(records.starts_with(&whole), "a truncated message gives whole records only");
+        }
     }
 }

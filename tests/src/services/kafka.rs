@@ -12,6 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 
 use crate::process::Process;
+use crate::services::certificates::CertificateFiles;
 use crate::{ports, wait_for};
 
 /// Any 16 bytes in base64url will do.
@@ -33,8 +34,43 @@ impl Kafka {
     /// The same with further lines of its properties file, such as
     /// `auto.create.topics.enable=false`.
     pub async fn start_with(properties: &[&str]) -> anyhow::Result<Self> {
-        let folder = TempDir::new()?;
         let [port, controller] = ports::free();
+        Self::start_on(TempDir::new()?, port, controller, properties).await
+    }
+
+    /// The same with one more listener that answers as the Kafka endpoint of Azure Event Hubs
+    /// does: TLS, and a user literally named `$ConnectionString`. Returns its port too.
+    pub async fn start_as_hub(
+        server: &CertificateFiles,
+        connection_string: &str,
+    ) -> anyhow::Result<(Self, u16)> {
+        let folder = TempDir::new()?;
+        let [port, controller, hub] = ports::free();
+        let store = folder.path().join("hub.pem");
+        let pem = [&server.key, &server.cert].map(std::fs::read_to_string);
+        std::fs::write(&store, pem.into_iter().collect::<Result<String, _>>()?)?;
+        let (store, here) = (store.display(), "127.0.0.1");
+        let properties = format!(
+            "listeners=PLAIN://{here}:{port},CONTROLLER://{here}:{controller},HUB://{here}:{hub}\n\
+             advertised.listeners=PLAIN://{here}:{port},HUB://localhost:{hub}\n\
+             listener.security.protocol.map=PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT,HUB:SASL_SSL\n\
+             listener.name.hub.ssl.keystore.type=PEM\n\
+             listener.name.hub.ssl.keystore.location={store}\n\
+             listener.name.hub.sasl.enabled.mechanisms=PLAIN\n\
+             listener.name.hub.plain.sasl.jaas.config=\
+             org.apache.kafka.common.security.plain.PlainLoginModule required \
+             user_$ConnectionString=\"{connection_string}\";"
+        );
+        let kafka = Self::start_on(folder, port, controller, &[&properties]).await?;
+        Ok((kafka, hub))
+    }
+
+    async fn start_on(
+        folder: TempDir,
+        port: u16,
+        controller: u16,
+        properties: &[&str],
+    ) -> anyhow::Result<Self> {
         write_properties(folder.path(), port, controller, properties)?;
         let formatted = java("kafka.tools.StorageTool")
             .args(["format", "-t", CLUSTER_ID, "-c"])

@@ -170,3 +170,24 @@ async fn backlog_and_lag_are_shown_for_each_partition() {
     .await;
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_hubs_are_read_side_by_side() {
+    let rig = Rig::new();
+    rig.cluster.create_topic("second", 1, 1).expect("a topic");
+    let mut expected = rig.fill(9, 0).await;
+    rig.put_into("second", 0, record("DeviceInfo", "other"))
+        .await;
+    expected.insert(uid("DeviceInfo", "other"));
+    let running = rig.run(json!({"hubs": [HUB, "second"]}));
+    rig.host
+        .wait_for("everything is read", |host| {
+            uids(&host.events()) == expected
+        })
+        .await;
+    assert_eq!(
+        rig.host.partitions(),
+        ["defender/0", "defender/1", "defender/2", "second/0"]
+    );
+    running.stop().await;
+}

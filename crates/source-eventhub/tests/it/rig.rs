@@ -68,7 +68,11 @@ impl Rig {
 
     /// Puts a message into a partition.
     pub(crate) async fn put(&self, partition: i32, message: impl AsRef<[u8]>) {
-        let record = FutureRecord::<(), _>::to(HUB).partition(partition);
+        self.put_into(HUB, partition, message).await;
+    }
+
+    pub(crate) async fn put_into(&self, hub: &str, partition: i32, message: impl AsRef<[u8]>) {
+        let record = FutureRecord::<(), _>::to(hub).partition(partition);
         let sent = self
             .producer
             .send(record.payload(message.as_ref()), None)
