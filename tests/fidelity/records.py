@@ -16,6 +16,16 @@ def samples(shared):
                     yield path.name, record
 
 
+def hunting_samples(shared):
+    """Yields (file name, record) of every real record of the stream."""
+    folder = shared / "samples" / "streaming"
+    for path in sorted(folder.rglob("*.ndjson")) + sorted(folder.glob("sekoia-tests/*.json")):
+        for document in documents(path.read_text(encoding="utf-8")):
+            # Test files of a peer hold the record as text, beside what they make of it.
+            text = document.get("input", {}).get("message")
+            yield path.name, json.loads(text) if text else document
+
+
 def documents(text):
     """Yields the JSON documents of a file, which are one or one per line."""
     try:
