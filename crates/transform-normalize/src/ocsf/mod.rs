@@ -1,5 +1,6 @@
 //! OCSF 1.8.0: what the schema says, the plan of a class, and the writing of events.
 
+mod arrays;
 mod attack;
 mod coerce;
 mod facts;
@@ -9,6 +10,8 @@ mod residue;
 mod template;
 mod values;
 mod write;
+mod write_arrays;
+mod write_attack;
 
 pub(crate) use plan::Plan;
 pub use write::FieldCounts;
