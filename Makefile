@@ -4,6 +4,9 @@ CARGO ?= cargo
 
 .PHONY: help demo test lint unit e2e fidelity services bench soak
 
+# The services of the end-to-end tests, and the program they run.
+E2E = TAPLINE_E2E=1 TAPLINE_BIN=$(CURDIR)/target/debug/tapline TAPLINE_SERVICES=$(CURDIR)/.services
+
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -11,7 +14,10 @@ demo: ## build what is missing and watch detections arrive
 	$(CARGO) build --quiet -p tapline
 	target/debug/tapline demo
 
-test: services lint unit e2e fidelity ## everything, against the real services
+test: services lint ## everything, against the real services
+	$(CARGO) build --workspace --bins --tests
+	$(E2E) $(CARGO) test --workspace -- --test-threads=2
+	$(MAKE) --no-print-directory fidelity
 
 services: ## install what the end-to-end tests need
 	scripts/install-services
@@ -21,12 +27,11 @@ lint: ## format and lints, warnings denied
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 unit: ## all tests that need no service
-	$(CARGO) test --workspace --exclude tapline-e2e
+	$(CARGO) test --workspace
 
-e2e: ## end-to-end tests against Apache Kafka, rsyslog, syslog-ng, Prometheus
+e2e: ## only the end-to-end tests
 	$(CARGO) build -p tapline
-	TAPLINE_E2E=1 TAPLINE_BIN=$(CURDIR)/target/debug/tapline TAPLINE_SERVICES=$(CURDIR)/.services \
-		$(CARGO) test -p tapline-e2e -- --test-threads=2
+	$(E2E) $(CARGO) test -p tapline-e2e -- --test-threads=2
 
 fidelity: ## real samples and generated records through `tapline normalize`, checked against the schema
 	.services/venv/bin/python tests/fidelity/check.py --tapline target/debug/tapline
