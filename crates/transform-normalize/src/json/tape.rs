@@ -118,6 +118,8 @@ pub(crate) struct Tape {
     made: String,
     /// Unescaped texts of the record that were read as JSON themselves.
     opened: String,
+    /// Which texts were unescaped already, and where they stand among those made.
+    unescaped: Vec<(NodeId, (u32, u32))>,
     /// No white space between values, no half surrogate, nothing dropped: subtrees can be copied.
     dense: bool,
     /// Half of a surrogate pair is somewhere: escaped text must be mended.
@@ -133,6 +135,7 @@ impl Tape {
         self.nodes.clear();
         self.made.clear();
         self.opened.clear();
+        self.unescaped.clear();
         let mut scanner = Scanner::new(body.as_bytes(), &mut self.nodes);
         scanner.document()?;
         self.dense = scanner.dense && !scanner.broken;
@@ -284,8 +287,12 @@ impl Tape {
         (start, self.made.len() as u32)
     }
 
-    /// Appends the unescaped text of a value and says where it stands.
+    /// Makes the unescaped text of a value, once, and says where it stands.
     pub(crate) fn make_unescaped(&mut self, body: &str, id: NodeId) -> (u32, u32) {
+        let known = self.unescaped.iter().find(|(known, _)| *known == id);
+        if let Some((_, range)) = known {
+            return *range;
+        }
         let node = *self.node(id);
         let start = self.made.len() as u32;
         // Only texts of the record are escaped; those of ours never are.
@@ -297,7 +304,9 @@ impl Tape {
             &bytes[node.start as usize..node.end as usize],
             &mut self.made,
         );
-        (start, self.made.len() as u32)
+        let range = (start, self.made.len() as u32);
+        self.unescaped.push((id, range));
+        range
     }
 
     /// Bytes of one of the buffers.

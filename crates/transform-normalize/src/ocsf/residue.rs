@@ -76,6 +76,27 @@ impl Writer<'_, '_> {
         self.run.find(Path { scope, slot: 0 })
     }
 
+    /// Writes what is left of a member; as `envelope.name` if the row has one of that name.
+    fn member_of_envelope(&mut self, at: NodeId, first: &mut bool) -> bool {
+        let quote = self.out.len() + usize::from(!*first);
+        let left = self.member(at, true, first);
+        if left && self.is_in_row(at) {
+            self.out.splice(quote + 1..quote + 1, *b"envelope.");
+        }
+        left
+    }
+
+    /// Whether the row has a member of the same name.
+    fn is_in_row(&self, of_envelope: NodeId) -> bool {
+        let (tape, body) = (&*self.run.tape, self.run.body);
+        let name = tape.key(body, of_envelope);
+        let row = self.node_of(self.plan.row);
+        row.is_some_and(|row| {
+            tape.children(row)
+                .any(|member| tape.key(body, member) == name)
+        })
+    }
+
     /// Writes what is left of the members of a scope's object; a row is not a member of its envelope.
     fn unmapped_members(&mut self, scope: ScopeId, first: &mut bool, written: &mut FieldCounts) {
         let row = self.node_of(self.plan.row);
@@ -88,7 +109,11 @@ impl Writer<'_, '_> {
             let next = self.run.tape.node(at).next;
             let skipped = self.run.tape.node(at).dropped() || Some(at) == row;
             if !skipped && !self.run.tape.is_empty(self.run.tape.inner(at)) {
-                let left = self.member(at, true, first);
+                let left = if scope == self.plan.row {
+                    self.member(at, true, first)
+                } else {
+                    self.member_of_envelope(at, first)
+                };
                 let known = left && self.run.knows(scope, self.run.tape.key(self.run.body, at));
                 let placed = match (left, known) {
                     (false, _) => Placed::Mapped,

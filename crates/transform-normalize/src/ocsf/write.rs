@@ -91,6 +91,9 @@ impl Writer<'_, '_> {
         let mut present = 0;
         let mut separator = b'{';
         for (index, field) in object.fields.iter().enumerate() {
+            if self.is_missing(&field.value) {
+                continue;
+            }
             let before = self.out.len();
             self.out.push(separator);
             self.out.extend_from_slice(&field.key);
@@ -102,6 +105,18 @@ impl Writer<'_, '_> {
             }
         }
         present
+    }
+
+    /// Whether a value is plainly not there: most columns of most rows say nothing.
+    #[inline]
+    fn is_missing(&self, value: &Value) -> bool {
+        match value {
+            Value::Scalar(Scalar {
+                expr: Expr::Value(path),
+                ..
+            }) => self.run.find(*path).is_none(),
+            _ => false,
+        }
     }
 
     /// Writes a value. If it returns false, nothing is marked, and what stands behind the point

@@ -111,6 +111,16 @@ fn an_unknown_table_keeps_all_of_its_columns() {
 }
 
 #[test]
+fn a_name_that_envelope_and_row_share_is_told_of_both() {
+    let record =
+        r#"{"category":"AdvancedHunting-New","properties":{"a":1,"same":2},"same":3,"b":4}"#;
+    check(
+        &crate::ocsf(record),
+        &[("/unmapped", json!({"a":1,"same":2,"envelope.same":3,"b":4}))],
+    );
+}
+
+#[test]
 fn the_direction_of_a_connection_says_which_end_is_the_source() {
     let row = |action: &str| {
         format!(
