@@ -32,10 +32,10 @@ fn process() -> String {
     let record = r#"{"time":"2026-05-01T09:55:00.1234567Z","tenantId":"b3c1b5fc-0000-45fa-a1e1-10d74f6d6e9c","operationName":"Publish","category":"AdvancedHunting-DeviceProcessEvents",
 "_TimeReceivedBySvc":"2026-05-01T09:54:10.1234567Z","properties":{"Timestamp":"2026-05-01T09:53:10.7654321Z","DeviceId":"73e7e2de709dff64ef64b1d0c30e67fab63279db","DeviceName":"pc7.corp.example",
 "ActionType":"ProcessCreated","FileName":"tool.exe","FolderPath":"C:\\Program Files\\Tool\\tool.exe","SHA1":"5f1e8acedc065031aad553b710838eb366cfee9a","SHA256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-"MD5":"d41d8cd98f00b204e9800998ecf8427e","FileSize":6136392,"ProcessId":4711,"ProcessCommandLine":"\"tool.exe\" --run","ProcessIntegrityLevel":"Medium","ProcessTokenElevation":"TokenElevationTypeLimited",
-"ProcessCreationTime":"2026-05-01T09:53:10.5Z","AccountDomain":"corp","AccountName":"u1","AccountSid":"S-1-5-21-1-2-3-1104","AccountUpn":null,"AccountObjectId":null,"LogonId":998877,
-"InitiatingProcessAccountDomain":"corp","InitiatingProcessAccountName":"u1","InitiatingProcessAccountSid":"S-1-5-21-1-2-3-1104","InitiatingProcessLogonId":998877,"InitiatingProcessIntegrityLevel":"Medium",
-"InitiatingProcessTokenElevation":"TokenElevationTypeLimited","InitiatingProcessSHA1":"5f1e8acedc065031aad553b710838eb366cfee9b","InitiatingProcessMD5":"d41d8cd98f00b204e9800998ecf8427f","InitiatingProcessFileName":"explorer.exe",
+"FileSize":6136392,"ProcessId":4711,"ProcessCommandLine":"\"tool.exe\" --run","ProcessIntegrityLevel":"Medium",
+"ProcessCreationTime":"2026-05-01T09:53:10.5Z","AccountDomain":"corp","AccountName":"u1","AccountSid":"S-1-5-21-1-2-3-1104","LogonId":998877,
+"InitiatingProcessAccountDomain":"corp","InitiatingProcessAccountName":"u1","InitiatingProcessAccountSid":"S-1-5-21-1-2-3-1104","InitiatingProcessLogonId":998877,
+"InitiatingProcessSHA1":"5f1e8acedc065031aad553b710838eb366cfee9b","InitiatingProcessFileName":"explorer.exe",
 "InitiatingProcessFolderPath":"c:\\windows\\explorer.exe","InitiatingProcessId":812,"InitiatingProcessCommandLine":"explorer.exe","InitiatingProcessCreationTime":"2026-05-01T07:00:00Z","InitiatingProcessParentId":700,
 "InitiatingProcessParentFileName":"userinit.exe","ReportId":7771,"AppGuardContainerId":"","AdditionalFields":"{\"a\":1}","MachineGroup":"Office"},"Tenant":"DefaultTenant"}"#;
     record.replace('\n', "")

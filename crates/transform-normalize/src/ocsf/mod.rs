@@ -5,6 +5,7 @@ mod attack;
 mod coerce;
 mod facts;
 mod observables;
+mod own_attributes;
 mod plan;
 mod residue;
 mod template;
