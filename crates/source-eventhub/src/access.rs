@@ -4,11 +4,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tapline_core::{BuildContext, BuildError, Secret, SecretSource};
 use tapline_entra_auth::{Audience, AuthError, Cloud, TokenPool, TokenProvider};
 
-use crate::config::{AuthConfig, EventHubConfig};
-use crate::connection_string::{ConnectionString, ConnectionStringError};
+use crate::amqp::signature;
+use crate::config::{AuthConfig, EventHubConfig, Transport};
+use crate::connection_string::{ConnectionString, ConnectionStringError, Proof as Read};
 
 /// Where to connect, and as whom.
 pub(crate) struct Access {
@@ -81,7 +83,7 @@ impl Access {
                 let login = config.endpoints.login.as_deref();
                 let login = login.unwrap_or_else(|| cloud(&namespace).login());
                 let tokens = pool.provider(identity, login, cx).map_err(below_auth)?;
-                let audience = Audience::V2Scope(format!("https://{namespace}/.default"));
+                let audience = audience(config.transport, &namespace);
                 (None, Proof::Identity { tokens, audience })
             }
             (None, None) => return Err(BuildError::new("auth", "no proof is given")),
@@ -132,10 +134,10 @@ impl Access {
                 ));
             }
         };
-        use crate::connection_string::Proof as Read;
         let policy = match read.proof {
-            Read::Key { policy } => Some(policy),
-            Read::Token => return wrong("holds a ready-made token, which the Kafka endpoint does not take; expected SharedAccessKeyName and SharedAccessKey".to_owned()),
+            Read::Key { policy, .. } => Some(policy),
+            Read::Token(_) if config.transport == Transport::Amqp => None,
+            Read::Token(_) => return wrong("holds a ready-made token, which the Kafka endpoint does not take; expected SharedAccessKeyName and SharedAccessKey".to_owned()),
         };
         Ok(Self {
             namespace: read.host,
@@ -175,6 +177,34 @@ impl Access {
         }
     }
 
+    /// What to show over AMQP to read a resource: the type of the token, and the token.
+    ///
+    /// # Errors
+    /// [`AccessError`] when there is nothing to show now.
+    pub(crate) async fn claim(
+        &self,
+        resource: &str,
+    ) -> Result<(&'static str, Secret), AccessError> {
+        const SAS: &str = "servicebus.windows.net:sastoken";
+        let until = Timestamp::now().as_second() + SIGNATURE_SECS;
+        Ok(match &self.proof {
+            Proof::ConnectionString(source) => {
+                let text = self.resolve(source).await?;
+                match ConnectionString::parse(text.expose())?.proof {
+                    Read::Key { policy, key } => (SAS, signature(resource, &policy, &key, until)),
+                    Read::Token(token) => (SAS, token),
+                }
+            }
+            Proof::Sas { policy, key } => {
+                let key = self.resolve(key).await?;
+                (SAS, signature(resource, policy, &key, until))
+            }
+            Proof::Identity { tokens, audience } => {
+                ("jwt", Secret::new(tokens.token(audience).await?.expose()))
+            }
+        })
+    }
+
     /// A secret may come from a program, which takes its time.
     async fn resolve(&self, source: &SecretSource) -> Result<Secret, AccessError> {
         let (source, folder) = (source.clone(), self.config_dir.clone());
@@ -186,6 +216,19 @@ impl Access {
     pub(crate) const fn uses_tokens(&self) -> bool {
         matches!(self.proof, Proof::Identity { .. })
     }
+}
+
+/// How long a signature is good; a new one is shown much earlier.
+const SIGNATURE_SECS: i64 = 3600;
+
+/// The two endpoints of a namespace want tokens of different audiences.
+fn audience(transport: Transport, namespace: &str) -> Audience {
+    Audience::V2Scope(match transport {
+        Transport::Kafka => format!("https://{namespace}/.default"),
+        Transport::Amqp | Transport::AmqpWebsocket => {
+            "https://eventhubs.azure.net/.default".to_owned()
+        }
+    })
 }
 
 /// The pool does not know at which path of the file an identity stands.

@@ -8,6 +8,7 @@ use tapline_core::{BuildContext, BuildError, Problem, SecretSource, Source, Sour
 use tapline_entra_auth::IdentityConfig;
 use tapline_entra_auth::http::check_base_url;
 
+use crate::amqp::Amqp;
 use crate::connection_string::{host_and_port, is_loopback};
 use crate::kafka::{Kafka, settings};
 use crate::start::StartAt;
@@ -18,7 +19,7 @@ use crate::tables::TableChoice;
 #[serde(deny_unknown_fields)]
 pub struct EventHubConfig {
     /// `kafka` (default): the namespace's Kafka endpoint, port 9093; every tier but Basic.
-    /// `amqp` and `amqp_websocket` are not in this version.
+    /// `amqp`: AMQP 1.0, port 5671; every tier. `amqp_websocket` is not in this version.
     #[serde(default)]
     pub(crate) transport: Transport,
     /// Host of the namespace, such as `contoso-hub.servicebus.windows.net`. May be left out where
@@ -141,6 +142,15 @@ pub(crate) const PLAINTEXT: &str = "plaintext://";
 const LONGEST_NAME: usize = 256;
 
 impl EventHubConfig {
+    pub(crate) fn override_network(&self, cx: &mut BuildContext) {
+        if let Some(proxy) = &self.proxy {
+            cx.network.https_proxy = Some(proxy.https.clone());
+        }
+        if let Some(tls) = &self.tls {
+            cx.network.extra_ca = Some(cx.config_dir.join(&tls.ca));
+        }
+    }
+
     fn namespace_problems(&self, problems: &mut Vec<Problem>) {
         let given = self.namespace.as_deref();
         match given {
@@ -243,8 +253,8 @@ impl SourceConfig for EventHubConfig {
 
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if self.transport != Transport::Kafka {
-            let message = "only kafka is in this version";
+        if self.transport == Transport::AmqpWebsocket {
+            let message = "is not in this version; expected kafka or amqp";
             problems.push(Problem::new("transport", message));
         }
         self.namespace_problems(&mut problems);
@@ -257,7 +267,10 @@ impl SourceConfig for EventHubConfig {
     }
 
     fn build(&self, cx: &BuildContext) -> Result<Box<dyn Source>, BuildError> {
-        Ok(Box::new(Kafka::build(self, cx)?))
+        Ok(match self.transport {
+            Transport::Kafka => Box::new(Kafka::build(self, cx)?),
+            Transport::Amqp | Transport::AmqpWebsocket => Box::new(Amqp::build(self, cx)?),
+        })
     }
 }
 
@@ -293,7 +306,7 @@ mod tests {
     fn all_mistakes_are_told_at_once() {
         check(
             json!({
-                "transport": "amqp", "namespace": "sb://contoso", "hubs": ["a", "b c", "A"],
+                "transport": "amqp_websocket", "namespace": "sb://contoso", "hubs": ["a", "b c", "A"],
                 "tables": ["AlertInfo", "x y"], "consumer_group": "",
                 "auth": {"sas": {"policy": "a;b", "key": "k"}, "connection_string": "c"},
                 "endpoints": {"kafka": "plaintext://contoso.example:9092"},

@@ -23,10 +23,10 @@ pub(crate) struct ConnectionString {
 /// How the right to read is proven.
 #[derive(Clone, Debug)]
 pub(crate) enum Proof {
-    /// Name and key of a shared access policy of this name.
-    Key { policy: String },
+    /// Name and key of a shared access policy.
+    Key { policy: String, key: Secret },
     /// A ready-made token.
-    Token,
+    Token(Secret),
 }
 
 /// What is wrong with a connection string; never says its secret parts.
@@ -161,7 +161,7 @@ fn emulator(value: Option<&str>) -> Result<bool, Error> {
 
 fn proof(parts: &[Option<&str>; NAMES.len()]) -> Result<Proof, Error> {
     match (parts[POLICY], parts[KEY], parts[SIGNATURE]) {
-        (None, None, Some(_)) => Ok(Proof::Token),
+        (None, None, Some(token)) => Ok(Proof::Token(Secret::new(token))),
         (_, _, Some(_)) => Err(Error::TwoProofs),
         (Some(policy), Some(key), None) => {
             // Keys are base64, which has no such character.
@@ -170,6 +170,7 @@ fn proof(parts: &[Option<&str>; NAMES.len()]) -> Result<Proof, Error> {
             }
             Ok(Proof::Key {
                 policy: policy.to_owned(),
+                key: Secret::new(key),
             })
         }
         (None, _, None) => Err(Error::Missing(NAMES[POLICY])),
@@ -200,11 +201,11 @@ mod tests {
             ("contoso.servicebus.windows.net", None)
         );
         assert_eq!(read.hub.as_deref(), Some("defender"));
-        assert!(matches!(read.proof, Proof::Key { policy } if policy == "listen"));
+        assert!(matches!(read.proof, Proof::Key { policy, .. } if policy == "listen"));
 
         let token = "endpoint=sb://c.example;sharedaccesssignature=SharedAccessSignature sr=a&sig=b%3D&se=1&skn=k";
         let read = ConnectionString::parse(token).expect("good");
-        assert!(matches!(read.proof, Proof::Token));
+        assert!(matches!(read.proof, Proof::Token(_)));
 
         let local = "Endpoint=sb://localhost:5672;SharedAccessKeyName=any;SharedAccessKey=any;UseDevelopmentEmulator=true";
         let read = ConnectionString::parse(local).expect("good");

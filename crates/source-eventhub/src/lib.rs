@@ -1,5 +1,5 @@
 //! Reads the tables that Microsoft Defender streams into Azure Event Hubs, over the Kafka
-//! endpoint of the namespace.
+//! endpoint of the namespace or over AMQP 1.0.
 //!
 //! Knows how messages are built, and how positions in a hub are kept; it does not know what
 //! becomes of its events, and reads nothing in a row but a few members for identity and routing.
@@ -15,6 +15,7 @@
 //! ```
 
 mod access;
+mod amqp;
 mod config;
 mod connection_string;
 mod cursor;

@@ -85,7 +85,7 @@ impl Kafka {
             return Err(BuildError::new(problem.path, problem.message));
         }
         let mut cx = cx.clone();
-        override_network(config, &mut cx);
+        config.override_network(&mut cx);
         for reason in REASONS {
             cx.metrics.counter(&ERRORS, &["receiving", reason]);
             cx.metrics.counter(&SOURCE_RECONNECTS, &[reason]);
@@ -284,14 +284,5 @@ impl Source for Kafka {
             }
         }
         Ok(())
-    }
-}
-
-fn override_network(config: &EventHubConfig, cx: &mut BuildContext) {
-    if let Some(proxy) = &config.proxy {
-        cx.network.https_proxy = Some(proxy.https.clone());
-    }
-    if let Some(tls) = &config.tls {
-        cx.network.extra_ca = Some(cx.config_dir.join(&tls.ca));
     }
 }
