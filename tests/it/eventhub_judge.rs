@@ -28,7 +28,8 @@ async fn judge(events: usize, further: &[&str], judged: &[&str]) -> anyhow::Resu
         .arg(&ledger)
         .args(judged)
         .output()?;
-    let text = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+    let text =
+        String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
     eprintln!("{text}");
     assert!(said.status.success(), "{text}");
     Ok(())
@@ -36,7 +37,8 @@ async fn judge(events: usize, further: &[&str], judged: &[&str]) -> anyhow::Resu
 
 fn python() -> PathBuf {
     let services = std::env::var_os("TAPLINE_SERVICES").map(PathBuf::from);
-    let services = services.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.services"));
+    let services =
+        services.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.services"));
     services.join("venv/bin/python")
 }
 

@@ -93,7 +93,9 @@ impl Batch {
             .events
             .iter()
             .chain(self.rejected.iter().map(|r| &r.event));
-        events.map(|event| FORMS * event.body().len() + PER_EVENT).sum()
+        events
+            .map(|event| FORMS * event.body().len() + PER_EVENT)
+            .sum()
     }
 
     /// How often the partition had been rewound when this was read.
