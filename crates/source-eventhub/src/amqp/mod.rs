@@ -133,9 +133,13 @@ impl Reading {
             let ended = tokio::select! {
                 biased;
                 () = cx.stopped() => return Ok(()),
-                ended = session => ended?,
+                ended = session => ended,
             };
-            let (reason, was_up) = ended;
+            let (reason, was_up) = match ended {
+                // What the runtime takes no more is no error while it stops.
+                Err(_) if cx.is_stopped() => return Ok(()),
+                ended => ended?,
+            };
             self.metrics.counter(&SOURCE_RECONNECTS, &[reason]).inc();
             wait = if was_up {
                 FIRST_WAIT
