@@ -1,7 +1,7 @@
 //! What a user meets who makes a mistake: exit codes and messages of the program.
 
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tapline_e2e::pipeline::Pipeline;
 use tapline_e2e::program::{binary, tapline};
@@ -150,11 +150,12 @@ async fn a_checkpoint_of_another_stream_is_refused() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_demo_with_an_end_delivers_everything_once() {
+fn a_demo_with_an_end_delivers_everything_once_and_in_time() {
     if !is_built() {
         return;
     }
-    let output = tapline(&["demo", "--events", "300"])
+    let begin = Instant::now();
+    let output = tapline(&["demo", "--events", "2000"])
         .output()
         .expect("tapline can be started");
     let said = String::from_utf8_lossy(&output.stderr);
@@ -163,4 +164,5 @@ fn a_demo_with_an_end_delivers_everything_once() {
         said.contains("all versions arrived at both places"),
         "{said}"
     );
+    assert!(begin.elapsed() < Duration::from_secs(60), "{said}");
 }

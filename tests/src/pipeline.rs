@@ -111,12 +111,17 @@ impl Pipeline {
 
     /// The sum of a metric over all series whose labels contain `labels`.
     pub async fn metric(&self, name: &str, labels: &str) -> f64 {
+        self.metric_with(name, &[labels]).await
+    }
+
+    /// The sum of a metric over all series whose labels contain each of `labels`.
+    pub async fn metric_with(&self, name: &str, labels: &[&str]) -> f64 {
         let text = self.get("/metrics").await.unwrap_or_default();
         let series = text.lines().filter(|line| {
             let is_it = line
                 .strip_prefix(name)
                 .is_some_and(|rest| rest.starts_with(['{', ' ']));
-            is_it && line.contains(labels)
+            is_it && labels.iter().all(|label| line.contains(label))
         });
         let values = series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         values.sum()

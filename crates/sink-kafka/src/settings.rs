@@ -62,6 +62,17 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "tapline"),
 ];
 
+/// Other names of settings that we have a default for; librdkafka takes whichever it is told last.
+const ALIASES: &[(&str, &str)] = &[
+    ("compression.type", "compression.codec"),
+    ("queue.buffering.max.ms", "linger.ms"),
+];
+
+fn canonical(key: &str) -> &str {
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == key);
+    alias.map_or(key, |(_, name)| name)
+}
+
 /// The configuration of the producer.
 ///
 /// # Errors
@@ -78,12 +89,12 @@ pub(crate) fn producer(
     config.set("bootstrap.servers", brokers.join(","));
     for (key, setting) in own {
         match setting {
-            Setting::Plain(value) => config.set(key, value),
+            Setting::Plain(value) => config.set(canonical(key), value),
             Setting::Secret(source) => {
                 let secret = source
                     .resolve(config_dir)
                     .map_err(|error| (key.clone(), error))?;
-                config.set(key, secret.expose())
+                config.set(canonical(key), secret.expose())
             }
         };
     }
@@ -159,6 +170,18 @@ mod tests {
         };
         assert_eq!(own(false).as_deref(), Some("probe"));
         assert_eq!(own(true).as_deref(), Some("ca.pem"));
+    }
+
+    #[test]
+    fn a_setting_by_its_other_name_replaces_our_default() {
+        let check = |alias: &str, name: &str, value: &str| {
+            let setting = Setting::Plain(value.to_owned());
+            let own = BTreeMap::from([(alias.to_owned(), setting)]);
+            let config = producer(&["b:1".to_owned()], &own, Path::new(".")).expect("no secrets");
+            assert_eq!((config.get(name), config.get(alias)), (Some(value), None));
+        };
+        check("compression.type", "compression.codec", "zstd");
+        check("queue.buffering.max.ms", "linger.ms", "7");
     }
 
     #[test]

@@ -70,6 +70,9 @@ pub struct TelemetryConfig {
 /// Our own state changes, and of libraries only what is wrong.
 pub const DEFAULT_FILTER: &str = "warn,tapline=info";
 
+/// They log whole frames at their lowest levels, tokens included; a filter never lets them.
+const LIBRARIES_THAT_SHOW_TOKENS: [&str; 4] = ["fe2o3_amqp", "h2", "hyper", "hyper_util"];
+
 /// Why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -136,7 +139,13 @@ fn filter(config: &TelemetryConfig) -> Result<EnvFilter, TelemetryError> {
     let named = config.filter.clone();
     let words = named.or_else(|| std::env::var("TAPLINE_LOG").ok());
     let words = words.filter(|words| !words.trim().is_empty());
-    EnvFilter::try_new(words.as_deref().unwrap_or(DEFAULT_FILTER)).map_err(TelemetryError::Filter)
+    let filter = EnvFilter::try_new(words.as_deref().unwrap_or(DEFAULT_FILTER));
+    let mut filter = filter.map_err(TelemetryError::Filter)?;
+    for library in LIBRARIES_THAT_SHOW_TOKENS {
+        let quiet = format!("{library}=warn");
+        filter = filter.add_directive(quiet.parse().map_err(TelemetryError::Filter)?);
+    }
+    Ok(filter)
 }
 
 /// Writes log lines to `writer`.
