@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -55,7 +56,7 @@ pub enum SecretSource {
     Env(String),
     /// A file that only its owner and group may read; one trailing line break is cut off.
     File(PathBuf),
-    /// What a program prints within ten seconds; one trailing line break is cut off.
+    /// What a program prints within ten seconds, at most 64 KiB; one trailing line break is cut off.
     Command(Vec<String>),
 }
 
@@ -91,7 +92,7 @@ pub enum SecretError {
         #[source]
         source: std::io::Error,
     },
-    /// The program failed or took too long.
+    /// The program failed, took too long, or printed too much.
     #[error("secret command {program} {what}")]
     CommandFailed {
         /// The program.
@@ -107,6 +108,9 @@ pub enum SecretError {
 /// How long a secret command may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
+/// How much a secret command may print, in KiB; the longest keys and tokens are a few.
+const COMMAND_OUTPUT_KIB: usize = 64;
+
 impl SecretSource {
     /// Fetches the value now.
     ///
@@ -119,7 +123,7 @@ impl SecretSource {
                 std::env::var(name).map_err(|_| SecretError::Variable(name.clone()))?
             }
             SecretSource::File(path) => read_private(&config_dir.join(path))?,
-            SecretSource::Command(words) => run(words)?,
+            SecretSource::Command(words) => run(words, COMMAND_LIMIT)?,
         };
         let value = value.strip_suffix('\n').unwrap_or(&value);
         let value = value.strip_suffix('\r').unwrap_or(value);
@@ -172,46 +176,74 @@ fn read_private(path: &Path) -> Result<String, SecretError> {
     std::fs::read_to_string(path).map_err(failed)
 }
 
-fn run(words: &[String]) -> Result<String, SecretError> {
+fn run(words: &[String], limit: Duration) -> Result<String, SecretError> {
     let program = words.first().cloned().unwrap_or_default();
-    let failed = |what: String| SecretError::CommandFailed {
-        program: program.clone(),
-        what,
-    };
-    let cannot = |source| SecretError::Command {
-        program: program.clone(),
-        source,
-    };
-    let mut child = Command::new(&program)
+    let spawned = Command::new(&program)
         .args(words.iter().skip(1))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn()
-        .map_err(cannot)?;
-    let mut stdout = child.stdout.take().expect("stdout is piped");
-    let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        stdout.read_to_string(&mut text).map(|_| text)
-    });
-    let deadline = Instant::now() + COMMAND_LIMIT;
-    let status = loop {
-        match child.try_wait().map_err(cannot)? {
-            Some(status) => break status,
-            None if Instant::now() >= deadline => {
-                child.kill().map_err(cannot)?;
-                child.wait().map_err(cannot)?;
-                return Err(failed(format!("took longer than {COMMAND_LIMIT:?}")));
-            }
-            None => std::thread::sleep(Duration::from_millis(10)),
-        }
+        .spawn();
+    let mut child = match spawned {
+        Ok(child) => child,
+        Err(source) => return Err(SecretError::Command { program, source }),
     };
-    if !status.success() {
-        return Err(failed(format!("failed: {status}")));
+    output(&mut child, limit).map_err(|what| {
+        // Most failures leave nothing to end; whether it can be ended changes nothing for us.
+        let _ended = child.kill().and_then(|()| child.wait());
+        SecretError::CommandFailed { program, what }
+    })
+}
+
+/// All that a program prints until it ends, or how it failed.
+fn output(child: &mut Child, limit: Duration) -> Result<String, String> {
+    let deadline = Instant::now() + limit;
+    let printed = printed(child).recv_timeout(limit);
+    let printed = printed.map_err(|_| too_late(child, limit))?;
+    let printed = printed.map_err(|error| format!("cannot be read: {error}"))?;
+    if printed.len() > COMMAND_OUTPUT_KIB << 10 {
+        return Err(format!("printed more than {COMMAND_OUTPUT_KIB} KiB"));
     }
-    match reader.join() {
-        Ok(Ok(text)) => Ok(text),
-        _ => Err(failed("did not print UTF-8 text".to_owned())),
+    match status(child, deadline).map_err(|error| format!("cannot be waited for: {error}"))? {
+        None => Err(too_late(child, limit)),
+        Some(status) if !status.success() => Err(format!("failed: {status}")),
+        Some(_) => String::from_utf8(printed).map_err(|_| "did not print UTF-8 text".to_owned()),
+    }
+}
+
+/// Reads on a thread of its own: programs that the program started may hold its output for ever,
+/// and then the thread is left behind.
+fn printed(child: &mut Child) -> mpsc::Receiver<std::io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let stdout = child.stdout.take().expect("stdout is piped");
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // One byte more than allowed tells too much from just enough.
+        let mut stdout = stdout.take(((COMMAND_OUTPUT_KIB as u64) << 10) + 1);
+        let result = stdout.read_to_end(&mut bytes).map(|_| bytes);
+        // Nobody waits any more when the time is up.
+        let _late = sender.send(result);
+    });
+    receiver
+}
+
+/// How the program ended; nothing if it still runs at the deadline.
+fn status(child: &mut Child, deadline: Instant) -> std::io::Result<Option<ExitStatus>> {
+    loop {
+        match child.try_wait()? {
+            None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+            status => return Ok(status),
+        }
+    }
+}
+
+/// Who took too long: the program itself, or something it left running.
+fn too_late(child: &mut Child, limit: Duration) -> String {
+    match child.try_wait() {
+        Ok(Some(_)) => format!(
+            "ended, but something that it started kept its output open for longer than {limit:?}"
+        ),
+        _ => format!("took longer than {limit:?}"),
     }
 }
 
@@ -306,6 +338,38 @@ mod tests {
         check(r#""""#, "empty");
         check(r#"{"command":["true"]}"#, "command true printed nothing");
         check(r#"{"file":"/"}"#, "cannot read secret file /");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_that_does_not_come_to_an_end_is_not_waited_for() {
+        let begin = Instant::now();
+        let check = |words: &[&str], expected: &str| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            let error = run(&words, Duration::from_millis(300)).expect_err("no value");
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        check(&["sleep", "20"], "sleep took longer than 300ms");
+        check(
+            &["sh", "-c", "exec >&-; sleep 20"],
+            "took longer than 300ms",
+        );
+        check(&["sh", "-c", "sleep 20 & echo x"], "longer than 300ms");
+        assert!(begin.elapsed() < Duration::from_secs(15));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_may_print_64_kib_and_no_more() {
+        let print = |bytes: usize| {
+            let script = format!("head -c {bytes} /dev/zero");
+            run(&["sh".into(), "-c".into(), script], COMMAND_LIMIT)
+        };
+        assert_eq!(print(64 << 10).map(|text| text.len()).ok(), Some(64 << 10));
+        for bytes in [(64 << 10) + 1, 64 << 20] {
+            let error = print(bytes).expect_err("too much").to_string();
+            assert!(error.contains("printed more than 64 KiB"), "{error}");
+        }
     }
 
     #[cfg(unix)]
