@@ -16,7 +16,7 @@ demo: ## build what is missing and watch detections arrive
 
 test: services lint ## everything, against the real services
 	$(CARGO) build --workspace --bins --tests
-	$(E2E) $(CARGO) test --workspace -- --test-threads=2
+	$(E2E) $(CARGO) test --workspace --no-fail-fast -- --test-threads=2
 	$(MAKE) --no-print-directory fidelity
 
 services: ## install what the end-to-end tests need

@@ -86,7 +86,7 @@ async fn a_wrong_key_is_told_and_a_right_one_is_found_without_a_restart() -> any
     let file = components(&kafka, endpoint, &secret, &certificates.ca());
     let pipeline = Pipeline::new(&file)?;
     let mut process = pipeline.spawn(&[])?;
-    wait_for("the refusal is told", 30, async || {
+    wait_for("the refusal is told", 90, async || {
         pipeline
             .log()
             .contains("refuses the key of policy listen")
@@ -95,7 +95,7 @@ async fn a_wrong_key_is_told_and_a_right_one_is_found_without_a_restart() -> any
     .await;
 
     put_secret(&secret, "cmlnaHQ=")?;
-    wait_for("500 records", 60, async || {
+    wait_for("500 records", 120, async || {
         (arrivals.count() >= 500).then_some(())
     })
     .await;
@@ -103,14 +103,14 @@ async fn a_wrong_key_is_told_and_a_right_one_is_found_without_a_restart() -> any
     kafka.kill();
     kafka.restart().await?;
     fill(&kafka, 50..100).await?;
-    wait_for("1000 records", 60, async || {
+    wait_for("1000 records", 120, async || {
         (arrivals.count() >= 1000).then_some(())
     })
     .await;
     pipeline.stop(&mut process);
     fill(&kafka, 100..120).await?;
     let mut process = pipeline.spawn(&[])?;
-    wait_for("1200 records", 60, async || {
+    wait_for("1200 records", 120, async || {
         (arrivals.count() >= 1200).then_some(())
     })
     .await;
