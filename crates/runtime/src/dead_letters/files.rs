@@ -1,7 +1,7 @@
 //! The files of the dead letters: one per component, lines appended and synced.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ impl Files {
     /// # Errors
     /// What the system says if the folder cannot be made or read.
     pub(super) fn open(folder: PathBuf, max_bytes: u64, gauge: Gauge) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
+        create_private(&folder)?;
         gauge.set(used(&folder)? as f64);
         Ok(Self {
             folder,
@@ -56,10 +56,13 @@ impl Files {
 
     /// Writes and syncs as many letters as it can: how many, and why not all.
     pub(super) fn append(&mut self, letters: &[Letter]) -> (usize, Option<WriteError>) {
-        match self.write_synced(letters) {
+        let mut before = BTreeMap::new();
+        match self.write_synced(letters, &mut before) {
             Ok((stored, full)) => (stored, full),
             Err(source) => {
-                // What was half written is closed off with a line end when the file is reopened.
+                self.take_back(&before);
+                // What could not be taken back is closed off with a line end when the file is
+                // reopened.
                 self.open.clear();
                 let folder = self.folder.clone();
                 (0, Some(WriteError::Io { folder, source }))
@@ -67,10 +70,14 @@ impl Files {
         }
     }
 
-    fn write_synced(&mut self, letters: &[Letter]) -> io::Result<(usize, Option<WriteError>)> {
+    /// Notes in `before` the length of each file before it writes there.
+    fn write_synced(
+        &mut self,
+        letters: &[Letter],
+        before: &mut BTreeMap<String, u64>,
+    ) -> io::Result<(usize, Option<WriteError>)> {
         // Asked of the disk each time, since an operator may have made room.
         let mut size = used(&self.folder)?;
-        let mut touched = BTreeSet::new();
         let mut stored = 0;
         let mut full = None;
         for letter in letters {
@@ -84,16 +91,31 @@ impl Files {
                 break;
             }
             let name = file_name(&letter.component.id);
-            self.file(&name)?.write_all(&line)?;
-            touched.insert(name);
+            let file = self.file(&name)?;
+            if let Entry::Vacant(place) = before.entry(name) {
+                place.insert(file.metadata()?.len());
+            }
+            file.write_all(&line)?;
             size += line.len() as u64;
             stored += 1;
         }
-        for name in touched {
-            self.file(&name)?.sync_data()?;
+        for name in before.keys() {
+            self.file(name)?.sync_data()?;
         }
         self.gauge.set(size as f64);
         Ok((stored, full))
+    }
+
+    /// Cuts the files back to what they were, since all of the letters will be written again.
+    fn take_back(&mut self, before: &BTreeMap<String, u64>) {
+        for (name, length) in before {
+            if let Some(file) = self.open.get(name)
+                && file.metadata().is_ok_and(|now| now.len() > *length)
+                && let Err(error) = file.set_len(*length)
+            {
+                tracing::warn!(file = name, %error, "some dead letters will stand there twice");
+            }
+        }
     }
 
     fn file(&mut self, name: &str) -> io::Result<&mut File> {
@@ -103,14 +125,23 @@ impl Files {
             self.open.remove(name);
         }
         match self.open.entry(name.to_owned()) {
-            std::collections::btree_map::Entry::Occupied(file) => Ok(file.into_mut()),
-            std::collections::btree_map::Entry::Vacant(place) => {
+            Entry::Occupied(file) => Ok(file.into_mut()),
+            Entry::Vacant(place) => {
                 let file = open_at_line_start(&path)?;
                 File::open(&self.folder)?.sync_all()?;
                 Ok(place.insert(file))
             }
         }
     }
+}
+
+/// Makes the folder, for nobody else to read, if it is not there.
+fn create_private(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 /// Opens for appending; a line that a crash left half written is ended first.
@@ -201,6 +232,37 @@ mod tests {
         assert_eq!(lines[1]["body_base64"], "/w==");
         assert_eq!(lines[1]["format"], 1);
         assert_eq!(lines[1]["kind"], "graph.alert");
+    }
+
+    #[test]
+    fn a_failure_in_the_middle_leaves_no_letter_to_be_kept_twice() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut files = files(folder.path(), 1 << 20);
+        assert_eq!(files.append(&[letter("lake", b"0")]).0, 1);
+        // In the way of the second file.
+        fs::create_dir(folder.path().join("siem.ndjson")).expect("made");
+        let letters = [letter("lake", b"1"), letter("siem", b"2")];
+        for _ in 0..2 {
+            let (stored, error) = files.append(&letters);
+            assert_eq!(stored, 0);
+            assert!(matches!(error, Some(WriteError::Io { .. })));
+            assert_eq!(lines(folder.path(), "lake.ndjson").len(), 1);
+        }
+        fs::remove_dir(folder.path().join("siem.ndjson")).expect("removed");
+        assert_eq!(files.append(&letters).0, 2);
+        assert_eq!(lines(folder.path(), "lake.ndjson").len(), 2);
+        assert_eq!(lines(folder.path(), "siem.ndjson").len(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_folder_is_made_for_nobody_else_to_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().expect("a folder");
+        let folder = parent.path().join("data/dead-letters");
+        files(&folder, 1 << 20);
+        let mode = fs::metadata(&folder).expect("made").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
 
     #[test]
