@@ -36,7 +36,9 @@ pub trait Sink: Send + Sync {
         SinkLimits::default()
     }
 
-    /// Says goodbye to the destination after the last delivery.
+    /// Says goodbye to the destination after the last delivery, if everything was decided.
+    ///
+    /// Dropped unfinished when the time for stopping is over.
     async fn close(&self) {}
 }
 

@@ -9,6 +9,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use tapline_core::{BuildContext, BuildError, Delivery, Event, Sink, SinkLimits};
+use tokio::time::timeout;
 use tracing::{error, warn};
 
 use crate::calls::{Calls, Failures, Opened};
@@ -19,8 +20,11 @@ use crate::{faults, record, settings};
 /// How long to wait for room in librdkafka's queue before looking again.
 const QUEUE_FULL_WAIT: Duration = Duration::from_millis(5);
 
-/// How long the last records may take when the sink is closed.
-const CLOSE_WAIT: Duration = Duration::from_secs(5);
+/// How long the last records may take when the sink is closed; less than the runtime waits.
+const CLOSE_WAIT: Duration = Duration::from_secs(3);
+
+/// How long librdkafka's flush may block; as long it goes on after the close was dropped.
+const FLUSH_SLICE: Duration = Duration::from_millis(100);
 
 type KafkaProducer = ThreadedProducer<Calls>;
 
@@ -192,6 +196,17 @@ fn create(config: &ClientConfig) -> Result<KafkaProducer, CreateError> {
     })
 }
 
+/// Completes when every record is reported. Cancel-safe.
+async fn flush(producer: Arc<KafkaProducer>) {
+    loop {
+        let producer = Arc::clone(&producer);
+        let slice = move || producer.flush(FLUSH_SLICE).is_ok();
+        if let Ok(true) = tokio::task::spawn_blocking(slice).await {
+            return;
+        }
+    }
+}
+
 /// Takes out the positions of what was refused as too large.
 fn take_too_large(failures: &mut Failures) -> Vec<usize> {
     let is_it = |code| code == RDKafkaErrorCode::MessageSizeTooLarge;
@@ -234,9 +249,7 @@ impl Sink for Kafka {
     }
 
     async fn close(&self) {
-        let producer = self.producer();
-        let flushed = tokio::task::spawn_blocking(move || producer.flush(CLOSE_WAIT)).await;
-        if !matches!(flushed, Ok(Ok(()))) {
+        if timeout(CLOSE_WAIT, flush(self.producer())).await.is_err() {
             error!("kafka did not confirm the last records in time; they are read again next time");
         }
     }

@@ -30,7 +30,7 @@ use crate::status::{State, Trouble};
 /// A sink that confirms nothing for so long is shown as degraded. It is not hurried: librdkafka, for
 /// one, waits for its broker inside of a delivery.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a sink may take to say goodbye.
+/// How long a sink may take to say goodbye, within the time of the drain.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 pub(super) struct Worker {
@@ -108,14 +108,28 @@ impl Worker {
             () = self.deliver_all() => {}
             () = engine.abandoned() => {}
         }
+        let drained = !self.open && self.lanes.is_empty();
         // Whatever is left is lost by being dropped.
         self.calls.clear();
         drop(self.lanes.abandon());
         self.counters.in_flight.set(0.0);
-        if timeout(GOODBYE, self.sink.close()).await.is_err() {
-            tracing::warn!(component = %self.component, "sink did not close in time");
+        if drained {
+            self.say_goodbye().await;
         }
         self.show(State::Stopped);
+    }
+
+    /// Nobody is told goodbye after work was given up: a destination that takes nothing would only
+    /// hold up the stop.
+    async fn say_goodbye(&mut self) {
+        let in_time = tokio::select! {
+            biased;
+            () = self.engine.abandoned() => false,
+            closed = timeout(GOODBYE, self.sink.close()) => closed.is_ok(),
+        };
+        if !in_time {
+            tracing::warn!(component = %self.component, "sink did not close in time");
+        }
     }
 
     async fn deliver_all(&mut self) {

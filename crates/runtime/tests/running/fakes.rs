@@ -150,6 +150,8 @@ pub(crate) struct Told {
     pub(crate) calls: Arc<AtomicUsize>,
     pub(crate) closed: Arc<AtomicUsize>,
     pub(crate) delay: Duration,
+    /// How long it takes to say goodbye.
+    pub(crate) goodbye: Duration,
     pub(crate) limits: SinkLimits,
     attempts: Arc<Mutex<HashMap<u64, u64>>>,
     answer: Arc<Answer>,
@@ -176,6 +178,7 @@ impl Told {
             calls: Arc::default(),
             closed: Arc::default(),
             delay: Duration::ZERO,
+            goodbye: Duration::ZERO,
             limits: SinkLimits::default(),
             attempts: Arc::default(),
             answer: Arc::new(answer),
@@ -233,6 +236,7 @@ impl Sink for Told {
 
     async fn close(&self) {
         self.closed.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(self.goodbye).await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tapline_core::Fault;
 use tapline_runtime::{Ended, Runtime, StartError, Stopped, StoreError};
 
-use crate::fakes::{Counting, Told, line, retry, setup, start, up_to};
+use crate::fakes::{Counting, Told, line, retry, setup, start, until, up_to};
 
 #[tokio::test(start_paused = true)]
 async fn a_polite_stop_leaves_no_repeats() {
@@ -56,6 +56,28 @@ async fn what_is_unsettled_at_the_deadline_is_read_again_at_the_next_start() {
     lake.has(100).await;
     running.stop().await;
     assert_eq!(lake.delivered(), up_to(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_takes_no_longer_than_it_may_however_long_the_goodbye() {
+    let check = async |mut lake: Told, delivered: usize, goodbyes: usize| {
+        let folder = tempfile::tempdir().expect("a folder");
+        lake.goodbye = Duration::from_secs(3600);
+        let mut setup = setup(folder.path(), line(&Counting::to(100), &lake));
+        setup.shutdown = Duration::from_secs(2);
+        let running = Runtime::start(setup).await.expect("it starts");
+        until(|| lake.calls.load(Ordering::Relaxed) > 0).await;
+        lake.has(delivered).await;
+        let begin = tokio::time::Instant::now();
+        let left = 100 - delivered as u64;
+        assert_eq!(running.stop().await, Stopped::DeadlinePassed(left));
+        let took = begin.elapsed();
+        assert!(took < Duration::from_millis(2100), "{took:?}");
+        assert_eq!(lake.closed.load(Ordering::Relaxed), goodbyes);
+    };
+    // With nothing delivered there is nobody to say goodbye to.
+    check(Told::answers(|_, _| retry()), 0, 0).await;
+    check(Told::takes_all(), 100, 1).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,15 +6,22 @@ pub(crate) mod simulate;
 pub(crate) mod validate;
 
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How long the program's end waits for blocking work that nobody waits for any more.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
 /// Runs a future on the program's only runtime.
 pub(crate) fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    Ok(runtime.block_on(future))
+    let output = runtime.block_on(future);
+    // Dropping the runtime would wait without a limit.
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    Ok(output)
 }
 
 /// Completes at the first SIGHUP from now on: a closed terminal, or an operator who wants a reload.
