@@ -54,6 +54,11 @@ impl Position {
         self.read_to = self.read_to.max(read_to);
     }
 
+    /// Whether what is read to here is read to `other` too.
+    pub(crate) fn is_reached_by(&self, other: &Self) -> bool {
+        self.newest <= other.newest && self.read_to <= other.read_to
+    }
+
     pub(crate) fn encode(&self) -> Cursor {
         let [floor, newest, read_to] =
             [self.floor, self.newest, self.read_to].map(|ticks| ticks.to_string());

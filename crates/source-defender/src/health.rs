@@ -1,15 +1,18 @@
 //! How reading a stream is going: metrics, lag, and a log line and a word to the runtime when
 //! that changes.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tapline_core::metrics::{self, ComponentMetrics, Gauge, IntCounter};
-use tapline_core::{Health as Said, SourceContext};
+use tapline_core::{Cursor, Health as Said, SourceContext};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::cursor::Position;
 use crate::error::REASONS;
 use crate::walk::Oddity;
 
@@ -52,9 +55,19 @@ pub(crate) struct Health {
 struct State {
     /// The lag, and when it was that.
     lag: (Duration, Instant),
+    settled: watch::Receiver<Cursor>,
+    /// Batches handed over and not yet settled.
+    open: VecDeque<Open>,
     failing: Option<Failing>,
     /// What was told at warn already.
     told: Vec<&'static str>,
+}
+
+/// A batch in flight.
+struct Open {
+    after: Position,
+    /// The age of its oldest record, and when it was that.
+    oldest: (Duration, Instant),
 }
 
 struct Failing {
@@ -64,12 +77,13 @@ struct Failing {
 }
 
 impl Health {
-    /// A stream that was last read up to `lag` ago.
+    /// A stream that was last read up to `lag` ago, and whose durable cursor `settled` tells.
     pub(crate) fn new(
         metrics: &ComponentMetrics,
         cx: &SourceContext,
         stream: &str,
         lag: Duration,
+        settled: watch::Receiver<Cursor>,
     ) -> Self {
         for reason in REASONS {
             metrics.counter(&metrics::ERRORS, &["receiving", reason]);
@@ -90,6 +104,8 @@ impl Health {
             cx: cx.clone(),
             state: Mutex::new(State {
                 lag: (lag, Instant::now()),
+                settled,
+                open: VecDeque::new(),
                 failing: None,
                 told: Vec::new(),
             }),
@@ -100,8 +116,20 @@ impl Health {
 
     /// Lets the lag grow with time; called every second or so.
     pub(crate) fn tick(&self) {
-        let (lag, at) = self.state().lag;
-        self.lag.set((lag + at.elapsed()).as_secs_f64());
+        let mut state = self.state();
+        state.close_settled();
+        self.lag.set(state.lag().as_secs_f64());
+    }
+
+    /// A batch is handed over, the oldest record of which is so old.
+    pub(crate) fn sent(&self, after: Position, oldest: Duration) {
+        let oldest = (oldest, Instant::now());
+        self.state().open.push_back(Open { after, oldest });
+    }
+
+    /// Everything open is read again.
+    pub(crate) fn rewound(&self) {
+        self.state().open.clear();
     }
 
     /// A page was read, up to `lag` ago.
@@ -215,6 +243,28 @@ impl Health {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics halfway through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn close_settled(&mut self) {
+        // Looked at only once: a later batch may leave the cursor where it is.
+        if !self.settled.has_changed().unwrap_or(false) {
+            return;
+        }
+        let Ok(settled) = Position::decode(&self.settled.borrow_and_update()) else {
+            return;
+        };
+        while (self.open.front()).is_some_and(|open| open.after.is_reached_by(&settled)) {
+            self.open.pop_front();
+        }
+    }
+
+    /// The larger of the age of what was read and that of the oldest record in flight.
+    fn lag(&self) -> Duration {
+        let grown = |(age, at): (Duration, Instant)| age + at.elapsed();
+        let open = self.open.iter().map(|open| grown(open.oldest));
+        open.fold(grown(self.lag), Duration::max)
     }
 }
 

@@ -147,6 +147,7 @@ impl Reading {
             Err(error) => error!(%error, "the checkpoint of a rewind cannot be read"),
         }
         (self.poll, self.reread) = (None, None);
+        self.health().rewound();
         self.next_poll = Instant::now() + REWIND_PAUSE;
     }
 
@@ -434,14 +435,12 @@ impl Reading {
             *self.walking(purpose) = None;
             self.health().polled();
         }
-        self.health().read(self.lag());
+        self.health().read(self.age(self.tables.position.read_to));
     }
 
-    /// Age of the upper edge of what was read.
-    fn lag(&self) -> Duration {
+    fn age(&self, time: Ticks) -> Duration {
         let local = || Ticks::from_timestamp(Timestamp::now());
-        let now = self.clock.now().unwrap_or_else(local);
-        now.since(self.tables.position.read_to)
+        self.clock.now().unwrap_or_else(local).since(time)
     }
 
     fn count(&self, purpose: Purpose, sifted: &Sifted) {
@@ -477,6 +476,10 @@ impl Reading {
             return None;
         }
         self.next_quiet_commit = Instant::now() + QUIET_COMMIT;
+        // Before it is handed over: it may be settled before that returns.
+        if let Some(oldest) = sifted.oldest {
+            self.health().sent(self.tables.position, self.age(oldest));
+        }
         let mut batch = Batch::new(self.tables.position.encode(), sifted.events);
         batch.span = Span::current();
         batch.rejected = sifted.rejected;

@@ -33,6 +33,8 @@ pub(crate) struct Sifted {
     pub(crate) puts: Vec<(Bytes, Bytes)>,
     /// Times of all records that have one, in the order sent.
     pub(crate) times: Vec<Ticks>,
+    /// The time of the oldest record not sent before.
+    pub(crate) oldest: Option<Ticks>,
     /// Records sent before.
     pub(crate) repeated: u64,
     /// Records not sent before.
@@ -150,7 +152,9 @@ impl Sifting<'_> {
             return false;
         }
         self.sifted.new += 1;
-        let put = self.tables.seen.add(time.unwrap_or(self.edge), print);
+        let time = time.unwrap_or(self.edge);
+        self.sifted.oldest = Some(self.sifted.oldest.map_or(time, |it| it.min(time)));
+        let put = self.tables.seen.add(time, print);
         self.sifted.puts.push(put);
         true
     }

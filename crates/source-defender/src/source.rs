@@ -121,7 +121,13 @@ impl Defender {
         let tables = restored
             .unwrap_or_else(|| Tables::starting_at(now.minus(times.lookback), self.config.emit));
         let lag = now.since(tables.position.read_to);
-        let health = Arc::new(Health::new(&self.metrics, cx, partition.name(), lag));
+        let health = Arc::new(Health::new(
+            &self.metrics,
+            cx,
+            partition.name(),
+            lag,
+            partition.settled(),
+        ));
         let reading = Reading::new(Parts {
             api: Api {
                 client: self.client.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tapline_core::Health;
 use tapline_simulators::Fault;
-use tapline_testkit::eventually;
+use tapline_testkit::{Settling, eventually};
 
 use crate::rig::{Rig, ago, put_alerts};
 
@@ -66,4 +66,26 @@ async fn a_refresh_token_on_its_way_is_kept_before_the_source_ends() {
     assert_eq!(kept(), 0, "its answer is still on its way");
     running.stop().await;
     assert_eq!(kept(), 1);
+}
+
+#[tokio::test]
+async fn lag_grows_while_nothing_settles_though_polls_go_on() {
+    let rig = Rig::scripted().await;
+    let ids = put_alerts(&rig.graph(), "a", [ago(600_000)]);
+    let running = rig.run("graph_alerts", json!({}));
+    let lag = || rig.metric(&["source_lag_seconds"]);
+    let polls = || rig.metric(&["source_polls_total", "ok"]);
+    rig.expect_once(&ids).await;
+    eventually("what is settled is no lag", || lag() < 60.0).await;
+    rig.host.set_settling(Settling::Held);
+    put_alerts(&rig.graph(), "b", [ago(120_000)]);
+    rig.host.wait_for_events(2).await;
+    let before = polls();
+    rig.host
+        .wait_for("polls", |_| polls() >= before + 2.0)
+        .await;
+    assert!((120.0..600.0).contains(&lag()), "{}", lag());
+    rig.host.set_settling(Settling::AtOnce);
+    eventually("it is settled", || lag() < 60.0).await;
+    running.stop().await;
 }
