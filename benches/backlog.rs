@@ -17,8 +17,9 @@ use crate::table::{Table, median};
 
 /// Alerts in the backlog; Graph shows the newest version of each.
 const ALERTS: usize = 100_000;
-/// Versions of all kinds that the simulator makes for so many alerts: a third are alerts.
-const VERSIONS: &str = "300000";
+/// Versions of all kinds that the simulator makes for so many alerts: half go to the hub, a third of
+/// the rest are alerts.
+const VERSIONS: &str = "600000";
 /// Times that the backlog is worked off, into a topic of its own each.
 const ROUNDS: usize = 3;
 /// As long as a record must be old before it is read.
