@@ -27,6 +27,9 @@ use crate::tables::Tables;
 use crate::times::Ticks;
 use crate::walk::{Answered, Ask, Style, Walk, Window};
 
+/// The first re-read comes soon after the start: a process that is often restarted re-reads too.
+const FIRST_REREAD: Duration = Duration::from_secs(60);
+
 /// The times of a source's settings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
@@ -114,7 +117,10 @@ impl Reading {
         let now = Instant::now();
         Self {
             top: parts.query.most_rows(),
-            next_reread: parts.times.reread_interval.map(|interval| now + interval),
+            next_reread: parts
+                .times
+                .reread_interval
+                .map(|interval| now + interval.min(FIRST_REREAD)),
             api: parts.api,
             query: parts.query,
             stamp: parts.stamp,

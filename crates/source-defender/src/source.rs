@@ -306,6 +306,8 @@ const fn kind(api: ApiName) -> &'static str {
     match api {
         ApiName::GraphIncidents => "graph.incident",
         ApiName::Siem => "siem.detection",
-        ApiName::GraphAlerts | ApiName::EndpointAlerts | ApiName::Hunting => "graph.alert",
+        ApiName::GraphAlerts => "graph.alert",
+        ApiName::EndpointAlerts => "endpoint.alert",
+        ApiName::Hunting => "hunting.unknown",
     }
 }
