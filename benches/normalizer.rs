@@ -24,7 +24,7 @@ pub(crate) fn measure(table: &mut Table) -> anyhow::Result<()> {
 }
 
 fn nanoseconds(name: &str) -> anyhow::Result<f64> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/criterion/normalize");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/criterion/alert");
     let file = folder.join(name).join("new/estimates.json");
     let text = std::fs::read(&file)
         .with_context(|| format!("{}: run it with `make bench`", file.display()))?;
