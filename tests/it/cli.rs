@@ -104,7 +104,7 @@ async fn a_pipeline_is_ready_without_any_token_and_stops_at_once() -> anyhow::Re
     assert_eq!(second.status.code(), Some(1), "{said}");
     assert!(said.contains(&theirs), "{said}");
 
-    wait_for("the failing token is on /metrics", 20, async || {
+    wait_for("the failing token is on /metrics", 60, async || {
         let unreachable = pipeline
             .metric("tapline_token_refreshes_total", "outcome=\"unreachable\"")
             .await;
@@ -124,7 +124,7 @@ async fn a_checkpoint_of_another_stream_is_refused() -> anyhow::Result<()> {
     let environment = [("TAPLINE_TEST_SECRET", "hunter2-hunter2")];
     let pipeline = Pipeline::new(ALONE)?;
     let mut process = pipeline.start(&environment).await?;
-    wait_for("the starting point is durable", 20, async || {
+    wait_for("the starting point is durable", 60, async || {
         let commits = pipeline
             .metric("tapline_checkpoint_commits_total", "outcome=\"ok\"")
             .await;

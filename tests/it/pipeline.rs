@@ -74,7 +74,7 @@ async fn every_version_made_arrives_once_in_kafka_as_ocsf() -> anyhow::Result<()
     nothing_secret_was_logged(&pipeline, &simulation);
 
     let mut process = pipeline.start(&pipeline::environment(&simulation)).await?;
-    wait_for("two polls after the restart", 20, async || {
+    wait_for("two polls after the restart", 60, async || {
         let polls = pipeline
             .metric("tapline_source_polls_total", "outcome=\"ok\"")
             .await;
@@ -168,7 +168,7 @@ async fn a_broker_that_is_away_costs_time_and_nothing_else() -> anyhow::Result<(
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     kafka.restart().await?;
 
-    let made = wait_for("all are made", 30, async || {
+    let made = wait_for("all are made", 60, async || {
         ledger::read(&ledger).ok().filter(|made| made.len() == 800)
     })
     .await;

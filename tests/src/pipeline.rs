@@ -80,7 +80,7 @@ impl Pipeline {
     /// Starts the program and waits until it is ready.
     pub async fn start(&self, environment: &[(&str, &str)]) -> anyhow::Result<Process> {
         let mut process = self.spawn(environment)?;
-        wait_for("tapline is ready", 20, async || {
+        wait_for("tapline is ready", 60, async || {
             assert!(process.is_running(), "tapline ended:\n{}", self.log());
             self.get("/health/ready").await.ok()
         })
@@ -88,9 +88,9 @@ impl Pipeline {
         Ok(process)
     }
 
-    /// Stops it politely; fails if that takes longer than 15 s or does not end with code 0.
+    /// Stops it politely; fails if that takes longer than 30 s or does not end with code 0.
     pub fn stop(&self, process: &mut Process) {
-        let status = process.terminate(Duration::from_secs(15));
+        let status = process.terminate(Duration::from_secs(30));
         assert!(
             status.is_some_and(|s| s.success()),
             "{status:?}:\n{}",

@@ -101,7 +101,7 @@ async fn what_a_broker_cannot_take_now_arrives_later_and_what_it_never_takes_is_
     arrive(&arrivals, "big", &["before", "medium", "behind"]).await;
     arrive(&arrivals, "small", &["before", "behind"]).await;
     degraded(&pipeline, "late", &["topic late", "create it"]).await;
-    wait_for("the letters", 20, async || {
+    wait_for("the letters", 60, async || {
         let kept = letters(&pipeline, "lake").len() + letters(&pipeline, "small").len();
         (kept == 3).then_some(())
     })
@@ -115,7 +115,7 @@ async fn what_a_broker_cannot_take_now_arrives_later_and_what_it_never_takes_is_
 
     kafka.create_topic("late", &[]).await?;
     arrive(&arrivals, "late", &["before", "medium", "behind"]).await;
-    wait_for("all is settled", 20, async || {
+    wait_for("all is settled", 60, async || {
         let unsettled = pipeline
             .metric("tapline_component_in_flight_events", "alerts")
             .await;

@@ -212,7 +212,7 @@ fn a_demo_that_is_stopped_leaves_nothing_behind() -> anyhow::Result<()> {
         let temporary = folder.path().join("tmp");
         std::fs::create_dir(&temporary)?;
         let mut demo = Process::start(tapline(&["demo"]).env("TMPDIR", &temporary), &log)?;
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
         while !std::fs::read_to_string(&log)?.contains("arrived") {
             assert!(
                 std::time::Instant::now() < deadline,

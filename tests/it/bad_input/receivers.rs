@@ -89,7 +89,7 @@ async fn a_receiver_that_is_not_trusted_is_told_and_gets_everything_after_the_fi
         degraded(&pipeline, "siem", &[advice, &endpoint]).await;
         logged(&pipeline, &[advice, &endpoint]).await;
         assert!(process.is_running());
-        let status = process.terminate(Duration::from_secs(15));
+        let status = process.terminate(Duration::from_secs(30));
         assert_eq!(
             status.and_then(|status| status.code()),
             Some(1),

@@ -62,7 +62,7 @@ impl Scene {
     /// Waits until each of these alerts arrived.
     pub(super) async fn arrived(&self, ids: &[&str]) {
         let what = format!("{ids:?} arrive");
-        let deadline = std::time::Instant::now() + Duration::from_secs(40);
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
         while !ids
             .iter()
             .all(|id| self.ids().iter().any(|seen| seen == id))
@@ -91,7 +91,7 @@ impl Scene {
 
     /// Waits until the status page says that a component works.
     pub(super) async fn works(&self, component: &str) {
-        wait_for(&format!("{component} works again"), 30, async || {
+        wait_for(&format!("{component} works again"), 60, async || {
             let shown = shown(&self.pipeline, component).await?;
             (shown["state"] == "running").then_some(())
         })
@@ -128,7 +128,7 @@ async fn shown(pipeline: &Pipeline, component: &str) -> Option<Value> {
 pub(super) async fn degraded(pipeline: &Pipeline, component: &str, words: &[&str]) {
     let what = format!("{component} is degraded: {words:?}");
     let mut last = Value::Null;
-    let found = tokio::time::timeout(Duration::from_secs(30), async {
+    let found = tokio::time::timeout(Duration::from_secs(60), async {
         loop {
             last = shown(pipeline, component).await.unwrap_or_default();
             let detail = last["detail"].as_str().unwrap_or_default();
@@ -146,7 +146,7 @@ pub(super) async fn degraded(pipeline: &Pipeline, component: &str, words: &[&str
 
 /// Waits until the log has these words in one line.
 pub(super) async fn logged(pipeline: &Pipeline, words: &[&str]) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
     let is_there = || {
         let log = pipeline.log();
         log.lines()

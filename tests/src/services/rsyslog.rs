@@ -88,7 +88,7 @@ impl Rsyslog {
 
     async fn serving(&self) {
         for port in [self.tls, self.tcp] {
-            wait_for("rsyslog listens", 20, async || {
+            wait_for("rsyslog listens", 60, async || {
                 TcpStream::connect(("127.0.0.1", port)).await.ok()
             })
             .await;

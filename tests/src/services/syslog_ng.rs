@@ -76,7 +76,7 @@ impl SyslogNg {
 
     async fn serving(&self) {
         for port in [self.tls, self.tcp] {
-            wait_for("syslog-ng listens", 20, async || {
+            wait_for("syslog-ng listens", 60, async || {
                 TcpStream::connect(("127.0.0.1", port)).await.ok()
             })
             .await;

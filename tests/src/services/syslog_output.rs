@@ -42,7 +42,7 @@ impl Output {
     /// Waits until at least `count` messages were written.
     pub(super) async fn wait_for(&self, count: usize) -> Vec<Received> {
         let what = format!("{count} messages in {}", self.0.display());
-        wait_for(&what, 20, async || {
+        wait_for(&what, 60, async || {
             Some(self.read()).filter(|read| read.len() >= count)
         })
         .await
