@@ -44,6 +44,9 @@ pub(crate) const QUIET_COMMIT: Duration = Duration::from_secs(60);
 pub(crate) const REWIND_PAUSE: Duration = Duration::from_millis(500);
 /// After this many failures of one request in a row a smaller part is asked for.
 pub(crate) const SHRINK_AFTER: u32 = 3;
+/// Refusals (400) in a row after which the rest of a tie, which cannot be asked for in another
+/// way, is given up: a refusal may pass, and what is given up is lost.
+pub(crate) const REFUSALS_BEFORE_GIVING_UP: u32 = 5;
 /// After `$expand` failed for a list, lists are asked for without it for so long.
 pub(crate) const EXPAND_REST: Duration = Duration::from_secs(600);
 /// If the server sends no `Date`, this much is taken off the local clock.

@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use crate::error::{Action, ReadError};
 use crate::health::Wait;
-use crate::limits::{EXPAND_REST, LONGEST_SERVER_WAIT, SHRINK_AFTER};
+use crate::limits::{EXPAND_REST, LONGEST_SERVER_WAIT, REFUSALS_BEFORE_GIVING_UP, SHRINK_AFTER};
 use crate::pace::{Pace, a_little_more};
 use crate::reading::{Purpose, Reading};
-use crate::walk::Style;
+use crate::walk::{Refused, Style};
 
 impl Reading {
     /// Counts a failure, waits as long as it takes, and sees to it that the next request fares
@@ -76,15 +76,21 @@ impl Reading {
     }
 
     fn takes_tie_apart(&mut self, purpose: Purpose, error: &ReadError) -> bool {
-        let refused = matches!(error, ReadError::BadRequest { .. });
+        let often_enough = self.pace.failures() >= REFUSALS_BEFORE_GIVING_UP;
+        if !matches!(error, ReadError::BadRequest { .. }) {
+            return false;
+        }
         let Some(walking) = self.walking(purpose) else {
             return false;
         };
-        let special = refused && walking.walk.is_special();
-        if special && let Some(oddity) = walking.walk.refused() {
-            self.health().odd(oddity);
+        match walking.walk.refused(often_enough) {
+            Refused::AsksDifferently => true,
+            Refused::AsksAgain => false,
+            Refused::GivesUp(oddity) => {
+                self.health().odd(oddity);
+                true
+            }
         }
-        special
     }
 
     fn stops_expanding(&mut self, error: &ReadError) -> bool {

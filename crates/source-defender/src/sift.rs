@@ -106,25 +106,27 @@ impl Sifting<'_> {
             return;
         }
         if let Some(body) = expanded {
-            return self.expanded(body.clone());
+            return self.expanded(body.clone(), print);
         }
         let body = self.bodies.body(json);
         self.emit(json, body, record);
     }
 
     /// The incident itself may have changed since the list was read.
-    fn expanded(&mut self, body: Bytes) {
+    fn expanded(&mut self, body: Bytes, listed: Print) {
         let shared = body.clone();
         let json = std::str::from_utf8(&shared).unwrap_or_default();
         let Ok(record) = self.stamp.read(json) else {
             return;
         };
         let print = print_of(record.id.as_bytes(), record.version.as_bytes());
-        if !self.tables.seen.contains(&print) {
-            let put = self
-                .tables
-                .seen
-                .add(record.time.unwrap_or(self.edge), print);
+        if print != listed {
+            if self.tables.seen.contains(&print) {
+                self.sifted.repeated += 1;
+                return;
+            }
+            let time = record.time.unwrap_or(self.edge);
+            let put = self.tables.seen.add(time, print);
             self.sifted.puts.push(put);
         }
         self.emit(json, body, record);
@@ -195,13 +197,17 @@ mod tests {
     use crate::emit::Emit;
     use crate::page;
 
-    fn sift(tables: &mut Tables, answer: &str) -> Sifted {
-        let stamp = Stamp {
+    fn stamp() -> Stamp {
+        Stamp {
             api: Api::GraphAlerts,
             kind: Kind::new("graph.alert"),
             tenant: "t".into(),
             labels: Labels::default(),
-        };
+        }
+    }
+
+    fn sift(tables: &mut Tables, answer: &str) -> Sifted {
+        let stamp = stamp();
         let answer = Bytes::copy_from_slice(answer.as_bytes());
         let page = page::graph(&answer).expect("a page");
         stamp.sift(tables, &answer, &page.records, &Expanded::new(), Ticks::ONE)
@@ -246,5 +252,25 @@ mod tests {
         assert_eq!(sifted.rejected[1].event.body(), "null");
         assert_eq!(sifted.times.len(), 2);
         assert_eq!(sift(&mut tables, answer).rejected.len(), 0);
+    }
+    #[test]
+    fn an_incident_that_was_already_sent_as_it_now_is_is_not_sent_again() {
+        let record = |version: &str| {
+            format!(r#"{{"id":"a","lastUpdateDateTime":"2026-01-02T03:04:0{version}Z"}}"#)
+        };
+        let list = |version: &str| Bytes::from(format!(r#"{{"value":[{}]}}"#, record(version)));
+        let mut tables = tables();
+        let mut sift = |listed: &str, expanded: &str| {
+            let answer = list(listed);
+            let page = page::graph(&answer).expect("a page");
+            let bodies = Expanded::from([(0, Bytes::from(record(expanded)))]);
+            let stamp = stamp();
+            let sifted = stamp.sift(&mut tables, &answer, &page.records, &bodies, Ticks::ONE);
+            (sifted.events.len(), sifted.repeated)
+        };
+        assert_eq!(sift("5", "5"), (1, 0));
+        assert_eq!(sift("6", "8"), (1, 0));
+        assert_eq!(sift("7", "8"), (0, 1));
+        assert_eq!(sift("8", "8"), (0, 1));
     }
 }

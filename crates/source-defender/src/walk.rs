@@ -64,6 +64,17 @@ pub(crate) enum Oddity {
     TieOverflow,
 }
 
+/// What a refused request led to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Refused {
+    /// The same records are asked for in another way.
+    AsksDifferently,
+    /// There is no other way; the same is asked for again.
+    AsksAgain,
+    /// The rest of a tie is left out.
+    GivesUp(Oddity),
+}
+
 /// How windows of an API are read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Style {
@@ -242,34 +253,36 @@ impl Walk {
         }
     }
 
-    /// The service refuses to skip that far, or to filter like that.
-    pub(crate) fn refused(&mut self) -> Option<Oddity> {
+    /// The service refuses to skip that far, or to filter like that. What cannot be asked for in
+    /// another way is given up only if it was asked for often enough.
+    pub(crate) fn refused(&mut self, often_enough: bool) -> Refused {
         match self.parts.pop() {
             Some(Part::Ascending { window, skip }) if skip > 0 => {
                 self.split_tie_off(window);
-                None
+                Refused::AsksDifferently
             }
             Some(Part::Tie {
                 window,
                 conditions,
                 skip,
             }) => {
-                let split = skip > 0 && self.split_tie(window, &conditions);
-                (!split).then_some(Oddity::TieOverflow)
+                if skip > 0 && self.split_tie(window, &conditions) {
+                    return Refused::AsksDifferently;
+                }
+                if often_enough {
+                    return Refused::GivesUp(Oddity::TieOverflow);
+                }
+                self.parts.push(Part::Tie {
+                    window,
+                    conditions,
+                    skip,
+                });
+                Refused::AsksAgain
             }
             other => {
                 self.parts.extend(other);
-                None
+                Refused::AsksAgain
             }
-        }
-    }
-
-    /// Whether the next request skips or has conditions, so that [`Walk::refused`] can help.
-    pub(crate) fn is_special(&self) -> bool {
-        match self.parts.last() {
-            Some(Part::Ascending { skip, .. }) => *skip > 0,
-            Some(Part::Tie { .. }) => true,
-            _ => false,
         }
     }
 

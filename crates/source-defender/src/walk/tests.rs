@@ -80,7 +80,7 @@ fn read(
         requests += 1;
         assert!(requests < 20_000, "endless: {walk:?}");
         if refuse(&ask) {
-            walk.refused();
+            walk.refused(true);
             continue;
         }
         let safe = walk.safe();
@@ -303,4 +303,26 @@ proptest! {
         let server = Server { rows, clamp, descending, links };
         check(&server, 20_000);
     }
+}
+
+#[test]
+fn a_tie_that_is_refused_is_asked_for_again_before_it_is_given_up() {
+    let window = Window {
+        from: tick(1),
+        to: tick(2),
+    };
+    let mut walk = Walk::new(PAGED, window, 0);
+    walk.answered(&Answered {
+        rows: 10,
+        times: vec![tick(1); 10],
+        next_link: None,
+        top: 10,
+    });
+    assert_eq!(walk.refused(false), Refused::AsksDifferently);
+    let ask = walk.ask().expect("the tie");
+    assert_eq!(walk.refused(false), Refused::AsksAgain);
+    let again = walk.ask().expect("the same");
+    assert_eq!((again.window, again.skip), (ask.window, ask.skip));
+    assert_eq!(again.conditions.len(), ask.conditions.len());
+    assert_eq!(walk.refused(true), Refused::GivesUp(Oddity::TieOverflow));
 }
