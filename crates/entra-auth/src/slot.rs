@@ -41,7 +41,6 @@ struct Held {
     received: Instant,
     renew_at: Instant,
     serve_until: Instant,
-    expires: Timestamp,
 }
 
 #[derive(Debug)]
@@ -82,13 +81,15 @@ impl Slot {
     /// than needed. The clock is monotonic, so a wrong time of day does not matter.
     pub(crate) fn granted(&mut self, granted: Granted, asked: Instant) -> Token {
         let lifetime = granted.lifetime.min(Duration::from_secs(7 * 24 * 3600));
-        let token = Token(granted.access_token);
+        let token = Token {
+            secret: granted.access_token,
+            expires: Timestamp::now() + lifetime.saturating_sub(asked.elapsed()),
+        };
         self.held = Some(Held {
             token: token.clone(),
             received: asked,
             renew_at: asked + renew_after(lifetime),
             serve_until: asked + lifetime - MARGIN.min(lifetime / 10),
-            expires: Timestamp::now() + lifetime,
         });
         self.failure = None;
         self.failures = 0;
@@ -130,7 +131,7 @@ impl Slot {
 
     /// When the token in hand expires, by the wall clock.
     pub(crate) fn expires(&self) -> Option<Timestamp> {
-        self.held.as_ref().map(|held| held.expires)
+        self.held.as_ref().map(|held| held.token.expires)
     }
 }
 
@@ -259,7 +260,11 @@ mod tests {
         let mut slot = Slot::default();
         let begin = Instant::now();
         let token = slot.granted(granted(3599), begin);
-        slot.refused(&Token(Secret::new("older")), begin, "t/c");
+        let older = Token {
+            secret: Secret::new("older"),
+            expires: Timestamp::now(),
+        };
+        slot.refused(&older, begin, "t/c");
         check(&slot, begin, "serve");
         slot.refused(&token, begin, "t/c");
         check(&slot, begin, "fetch");

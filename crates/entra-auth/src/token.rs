@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use tapline_core::Secret;
 
 /// What a token is asked for.
@@ -37,11 +38,19 @@ pub(crate) fn v2_token_url(login_base: &str, tenant_id: &str) -> String {
 
 /// An access token. Debug shows `***`.
 #[derive(Clone, Debug)]
-pub struct Token(pub(crate) Secret);
+pub struct Token {
+    pub(crate) secret: Secret,
+    pub(crate) expires: Timestamp,
+}
 
 impl Token {
+    /// When it expires, by this machine's clock; never later than the platform means it.
+    pub fn expires(&self) -> Timestamp {
+        self.expires
+    }
+
     /// The token itself, for the `Authorization` header and nothing else.
     pub fn expose(&self) -> &str {
-        self.0.expose()
+        self.secret.expose()
     }
 }

@@ -2,19 +2,23 @@
 
 use crate::answer::{Answer, Asked, json, set_header};
 use crate::serve::Api;
-use crate::tokens::{Audience, Refresh, Tokens, guid};
-use crate::wire::{Wire, decode_pairs};
+use crate::tokens::{Refresh, Tokens, guid};
+use crate::wire::Wire;
 use http::{Method, StatusCode};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+mod form;
 mod handle;
 mod refused;
+mod signing;
 
+use form::{Form, Generation, Target, read_form, target};
 pub use handle::LoginHandle;
 use refused::Refused;
+use signing::{Claims, SigningKey, configuration};
 
 /// Life of an access token in seconds, as the documentation's samples show it.
 const EXPIRES_IN: u64 = 3599;
@@ -41,6 +45,8 @@ pub(crate) struct Login {
     wire: Wire,
     tokens: Arc<Tokens>,
     application: Application,
+    /// Its own address, without a path.
+    base: String,
     rules: Mutex<Rules>,
 }
 
@@ -49,40 +55,9 @@ struct Rules {
     tenants: HashSet<String>,
     expires_in: u64,
     secret_expired: bool,
+    /// Whether tokens are signed with a key that the platform does not have.
+    forged: bool,
     numbers: Numbers,
-}
-
-/// The two generations of the token endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Generation {
-    V1,
-    V2,
-}
-
-/// The fields of a token request.
-struct Form(Vec<(String, String)>);
-
-impl Form {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|pair| pair.0 == name)
-            .map(|pair| pair.1.as_str())
-            .filter(|value| !value.is_empty())
-    }
-
-    fn need(&self, name: &str) -> Result<&str, Refused> {
-        self.get(name).ok_or_else(|| Refused::missing(name))
-    }
-}
-
-/// What a token is asked for.
-struct Target {
-    audience: Audience,
-    /// The App ID URI (v1) or the scopes (v2) as asked.
-    text: String,
-    /// Whether a refresh token is wanted beside it.
-    offline: bool,
 }
 
 impl Login {
@@ -90,18 +65,21 @@ impl Login {
         wire: Wire,
         tokens: Arc<Tokens>,
         application: Application,
+        base: String,
         tenant: &str,
     ) -> Self {
         let rules = Rules {
             tenants: HashSet::from([tenant.to_owned()]),
             expires_in: EXPIRES_IN,
             secret_expired: false,
+            forged: false,
             numbers: Numbers::AsDocumented,
         };
         Self {
             wire,
             tokens,
             application,
+            base,
             rules: Mutex::new(rules),
         }
     }
@@ -200,6 +178,34 @@ impl Login {
         }
     }
 
+    /// A forged token is one that nobody gave out.
+    fn access_token(&self, tenant: &str, target: &Target, lives: u64) -> String {
+        let claims = Claims {
+            tenant,
+            client: &self.application.client_id,
+            resource: &target.resource,
+            lives,
+        };
+        if self.rules().forged {
+            return SigningKey::foreign().sign(&claims);
+        }
+        let token = SigningKey::ours().sign(&claims);
+        let lives = Duration::from_secs(lives);
+        self.tokens.issue(&token, tenant, target.audience, lives);
+        token
+    }
+
+    /// What is public: where the keys are, and the keys.
+    fn public(&self, tenant: &str, path: &[&str]) -> Option<Answer> {
+        let body = match path {
+            [".well-known", "openid-configuration"]
+            | ["v2.0", ".well-known", "openid-configuration"] => configuration(&self.base, tenant),
+            ["discovery", "keys"] | ["discovery", "v2.0", "keys"] => SigningKey::ours().key_set(),
+            _ => return None,
+        };
+        Some(json(StatusCode::OK, body.to_string()))
+    }
+
     fn success(
         &self,
         tenant: &str,
@@ -211,11 +217,7 @@ impl Login {
             let rules = self.rules();
             (rules.expires_in, rules.numbers)
         };
-        let token = self.tokens.issue(
-            &tenant.to_ascii_lowercase(),
-            target.audience,
-            Duration::from_secs(lives),
-        );
+        let token = self.access_token(&tenant.to_ascii_lowercase(), target, lives);
         let as_text = numbers == Numbers::Text
             || numbers == Numbers::AsDocumented && generation == Generation::V1;
         let number = |value: u64| {
@@ -253,6 +255,10 @@ impl Api for Login {
         let (tenant, generation) = match segments[..] {
             [tenant, "oauth2", "token"] => (tenant, Generation::V1),
             [tenant, "oauth2", "v2.0", "token"] => (tenant, Generation::V2),
+            [tenant, ref path @ ..] if asked.method == Method::GET => {
+                let public = self.public(tenant, path);
+                return public.unwrap_or_else(|| json(StatusCode::NOT_FOUND, ""));
+            }
             _ => return json(StatusCode::NOT_FOUND, ""),
         };
         self.token(asked, tenant, generation)
@@ -274,90 +280,4 @@ fn uncached(mut answer: Answer) -> Answer {
     set_header(&mut answer, "cache-control", "no-store, no-cache");
     set_header(&mut answer, "x-ms-request-id", &guid());
     answer
-}
-
-fn read_form(asked: &Asked) -> Result<Form, Refused> {
-    if asked.method != Method::POST {
-        return Err(Refused::only_post(&asked.method));
-    }
-    let declared = asked
-        .headers
-        .get("content-type")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let text = std::str::from_utf8(&asked.body)
-        .ok()
-        .filter(|text| is_form(text));
-    match text {
-        Some(text) if declared.starts_with("application/x-www-form-urlencoded") => {
-            Ok(Form(decode_pairs(text)))
-        }
-        _ => Err(Refused::missing("grant_type")),
-    }
-}
-
-/// Whether a body can be a form: no raw blanks or control characters, nothing beyond ASCII, whole percent codes.
-fn is_form(text: &str) -> bool {
-    let whole =
-        |code: &str| code.len() >= 2 && code.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
-    text.bytes().all(|byte| byte.is_ascii_graphic()) && text.split('%').skip(1).all(whole)
-}
-
-fn target(form: &Form, generation: Generation, application_only: bool) -> Result<Target, Refused> {
-    match (generation, form.get("resource")) {
-        (Generation::V2, Some(_)) => Err(Refused::resource_on_v2()),
-        (Generation::V2, None) => scope_target(form, application_only),
-        (Generation::V1, None) => Err(Refused::missing("resource")),
-        (Generation::V1, Some(resource)) => {
-            let audience =
-                Audience::of(resource).ok_or_else(|| Refused::unknown_resource(resource))?;
-            Ok(Target {
-                audience,
-                text: resource.to_owned(),
-                offline: !application_only,
-            })
-        }
-    }
-}
-
-/// Client credentials ask for `/.default` of one resource; a user's scopes may name single permissions, or nothing at all.
-fn scope_target(form: &Form, application_only: bool) -> Result<Target, Refused> {
-    let Some(scope) = form.get("scope") else {
-        let original = Target {
-            audience: Audience::Graph,
-            text: "https://graph.microsoft.com/.default".into(),
-            offline: true,
-        };
-        return if application_only {
-            Err(Refused::missing("scope"))
-        } else {
-            Ok(original)
-        };
-    };
-    let about_sign_in =
-        |word: &&str| ["offline_access", "openid", "profile", "email"].contains(word);
-    let wanted: Vec<&str> = scope
-        .split_whitespace()
-        .filter(|word| !about_sign_in(word))
-        .collect();
-    let resource = match wanted[..] {
-        [one] => one.strip_suffix("/.default").or_else(|| {
-            if application_only {
-                None
-            } else {
-                Some(one.rsplit_once('/')?.0)
-            }
-        }),
-        [first, ..] if !application_only => first.rsplit_once('/').map(|parts| parts.0),
-        _ => None,
-    };
-    let resource = resource.ok_or_else(|| Refused::bad_scope(scope))?;
-    let audience = Audience::of(resource).ok_or_else(|| Refused::unknown_resource(resource))?;
-    Ok(Target {
-        audience,
-        text: scope.to_owned(),
-        offline: scope
-            .split_whitespace()
-            .any(|word| word == "offline_access"),
-    })
 }

@@ -184,6 +184,7 @@ impl Simulation {
             wire(1),
             Arc::clone(&tokens),
             application.clone(),
+            login_base.clone(),
             &tenant_id,
         ));
         let graph = Arc::new(Graph::new(

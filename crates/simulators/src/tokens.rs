@@ -16,7 +16,10 @@ const SWEEP_ABOVE: usize = 1_000;
 pub(crate) enum Audience {
     Graph,
     Siem,
+    /// Event Hubs over AMQP.
     EventHubs,
+    /// One namespace of Event Hubs, over its Kafka endpoint; its listener checks the signature.
+    Namespace,
 }
 
 /// The roots of Microsoft Graph in all clouds that have the security API.
@@ -38,6 +41,13 @@ const SIEM: [&str; 2] = [
 /// Event Hubs over AMQP, in all clouds. Source: the scope in Azure's SDKs for Rust and Python, seen 2026-09.
 const EVENT_HUBS: [&str; 1] = ["https://eventhubs.azure.net"];
 
+/// What the host of a namespace ends with, by cloud. Source: the developer guides of the clouds, seen 2026-09.
+const NAMESPACES: [&str; 3] = [
+    ".servicebus.windows.net",
+    ".servicebus.usgovcloudapi.net",
+    ".servicebus.chinacloudapi.cn",
+];
+
 impl Audience {
     /// The service behind an App ID URI, if there is one.
     pub(crate) fn of(resource: &str) -> Option<Self> {
@@ -53,8 +63,17 @@ impl Audience {
         if among(&EVENT_HUBS) {
             return Some(Self::EventHubs);
         }
+        if is_namespace(resource) {
+            return Some(Self::Namespace);
+        }
         among(&SIEM).then_some(Self::Siem)
     }
+}
+
+fn is_namespace(resource: &str) -> bool {
+    let resource = resource.to_ascii_lowercase();
+    let host = resource.strip_prefix("https://");
+    host.is_some_and(|host| NAMESPACES.iter().any(|suffix| host.ends_with(suffix)))
 }
 
 /// Why a token does not let a request in.
@@ -95,9 +114,9 @@ struct Access {
 }
 
 impl Tokens {
-    /// Gives out an access token.
-    pub(crate) fn issue(&self, tenant: &str, audience: Audience, lives: Duration) -> String {
-        let (token, now) = (unguessable("eyJ0.sim."), Instant::now());
+    /// Lets the holder of an access token in.
+    pub(crate) fn issue(&self, token: &str, tenant: &str, audience: Audience, lives: Duration) {
+        let now = Instant::now();
         let mut state = self.lock();
         if state.access.len() > SWEEP_ABOVE {
             state.access.retain(|_, access| access.expires > now);
@@ -107,8 +126,7 @@ impl Tokens {
             audience,
             expires: now + lives,
         };
-        state.access.insert(token.clone(), access);
-        token
+        state.access.insert(token.to_owned(), access);
     }
 
     /// Gives out a refresh token.

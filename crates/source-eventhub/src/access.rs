@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tapline_core::{BuildContext, BuildError, Secret, SecretSource};
-use tapline_entra_auth::{Audience, AuthError, Cloud, TokenPool, TokenProvider};
+use tapline_entra_auth::{Audience, AuthError, Cloud, Token, TokenPool, TokenProvider};
 
 use crate::amqp::signature;
 use crate::config::{AuthConfig, EventHubConfig, Transport};
@@ -42,7 +42,7 @@ pub(crate) enum Credential {
     /// The whole connection string.
     Password(Secret),
     /// A token of the identity platform.
-    Token(Secret),
+    Token(Token),
 }
 
 /// Why there is nothing to show.
@@ -171,8 +171,7 @@ impl Access {
                 ))))
             }
             Proof::Identity { tokens, audience } => {
-                let token = tokens.token(audience).await?;
-                Ok(Credential::Token(Secret::new(token.expose())))
+                Ok(Credential::Token(tokens.token(audience).await?))
             }
         }
     }
@@ -210,6 +209,13 @@ impl Access {
         let (source, folder) = (source.clone(), self.config_dir.clone());
         let resolved = tokio::task::spawn_blocking(move || source.resolve(&folder)).await;
         Ok(resolved.expect("looking up a secret does not panic")?)
+    }
+
+    /// The service refused a token, so that the next one is another.
+    pub(crate) fn refused(&self, token: &Token) {
+        if let Proof::Identity { tokens, audience } = &self.proof {
+            tokens.refused(audience, token);
+        }
     }
 
     /// Whether tokens of the identity platform are used.

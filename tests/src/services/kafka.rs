@@ -1,5 +1,7 @@
 //! Apache Kafka: broker and controller in one process (KRaft), on loopback.
 
+mod hub;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 
+pub use self::hub::HubProof;
+use self::hub::Ports;
 use crate::process::Process;
 use crate::services::certificates::CertificateFiles;
 use crate::{ports, wait_for};
@@ -23,6 +27,8 @@ pub struct Kafka {
     process: Process,
     folder: TempDir,
     port: u16,
+    /// Arguments of its virtual machine.
+    machine: Vec<String>,
 }
 
 impl Kafka {
@@ -35,54 +41,45 @@ impl Kafka {
     /// `auto.create.topics.enable=false`.
     pub async fn start_with(properties: &[&str]) -> anyhow::Result<Self> {
         let [port, controller] = ports::free();
-        Self::start_on(TempDir::new()?, port, controller, properties).await
+        let folder = TempDir::new()?;
+        write_properties(folder.path(), port, controller, properties)?;
+        Self::start_in(folder, port, Vec::new()).await
     }
 
-    /// The same with one more listener that answers as the Kafka endpoint of Azure Event Hubs
-    /// does: TLS, and a user literally named `$ConnectionString`. Returns its port too.
+    /// The same with one more listener, on TLS, that asks for a proof as the Kafka endpoint of
+    /// Azure Event Hubs does. Returns its port too.
     pub async fn start_as_hub(
         server: &CertificateFiles,
-        connection_string: &str,
+        proof: HubProof<'_>,
+        properties: &[&str],
     ) -> anyhow::Result<(Self, u16)> {
         let folder = TempDir::new()?;
-        let [port, controller, hub] = ports::free();
-        let store = folder.path().join("hub.pem");
-        let pem = [&server.key, &server.cert].map(std::fs::read_to_string);
-        std::fs::write(&store, pem.into_iter().collect::<Result<String, _>>()?)?;
-        let (store, here) = (store.display(), "127.0.0.1");
-        let properties = format!(
-            "listeners=PLAIN://{here}:{port},CONTROLLER://{here}:{controller},HUB://{here}:{hub}\n\
-             advertised.listeners=PLAIN://{here}:{port},HUB://localhost:{hub}\n\
-             listener.security.protocol.map=PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT,HUB:SASL_SSL\n\
-             listener.name.hub.ssl.keystore.type=PEM\n\
-             listener.name.hub.ssl.keystore.location={store}\n\
-             listener.name.hub.sasl.enabled.mechanisms=PLAIN\n\
-             listener.name.hub.plain.sasl.jaas.config=\
-             org.apache.kafka.common.security.plain.PlainLoginModule required \
-             user_$ConnectionString=\"{connection_string}\";"
-        );
-        let kafka = Self::start_on(folder, port, controller, &[&properties]).await?;
+        let [plain, controller, hub] = ports::free();
+        let ports = Ports {
+            plain,
+            controller,
+            hub,
+        };
+        let listener = proof.properties(folder.path(), server, ports)?;
+        let properties = [&[&*listener], properties].concat();
+        write_properties(folder.path(), plain, controller, &properties)?;
+        let kafka = Self::start_in(folder, plain, proof.machine()).await?;
         Ok((kafka, hub))
     }
 
-    async fn start_on(
-        folder: TempDir,
-        port: u16,
-        controller: u16,
-        properties: &[&str],
-    ) -> anyhow::Result<Self> {
-        write_properties(folder.path(), port, controller, properties)?;
-        let formatted = java("kafka.tools.StorageTool")
+    async fn start_in(folder: TempDir, port: u16, machine: Vec<String>) -> anyhow::Result<Self> {
+        let formatted = java("kafka.tools.StorageTool", &[])
             .args(["format", "-t", CLUSTER_ID, "-c"])
             .arg(folder.path().join("server.properties"))
             .output()?;
         let said = String::from_utf8_lossy(&formatted.stderr);
         ensure!(formatted.status.success(), "kafka-storage format: {said}");
-        let process = launch(folder.path())?;
+        let process = launch(folder.path(), &machine)?;
         let kafka = Self {
             process,
             folder,
             port,
+            machine,
         };
         kafka.serving().await;
         Ok(kafka)
@@ -100,15 +97,25 @@ impl Kafka {
 
     /// Starts it again after [`Kafka::kill`], on the same port; takes up to 15 seconds.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        self.process = launch(self.folder.path())?;
+        self.process = launch(self.folder.path(), &self.machine)?;
         self.serving().await;
         Ok(())
     }
 
     /// Makes a topic with one partition and the given settings.
     pub async fn create_topic(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.create_topic_of(name, 1, settings).await
+    }
+
+    /// The same with so many partitions.
+    pub async fn create_topic_of(
+        &self,
+        name: &str,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
         let admin: AdminClient<DefaultClientContext> = self.client().create()?;
-        let mut topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
@@ -144,17 +151,18 @@ impl Kafka {
     }
 }
 
-fn launch(folder: &Path) -> anyhow::Result<Process> {
-    let mut command = java("kafka.Kafka");
+fn launch(folder: &Path, machine: &[String]) -> anyhow::Result<Process> {
+    let mut command = java("kafka.Kafka", machine);
     command.arg(folder.join("server.properties"));
     Process::start(&mut command, &folder.join("kafka.log")).context("starting kafka")
 }
 
-fn java(class: &str) -> Command {
+fn java(class: &str, machine: &[String]) -> Command {
     let mut command = Command::new("java");
     command
         .args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
         .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+        .args(machine)
         .arg("-cp")
         .arg(jars().join("*"))
         .arg(class);

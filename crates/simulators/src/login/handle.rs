@@ -52,6 +52,11 @@ impl LoginHandle {
         self.server.rules().secret_expired = expired;
     }
 
+    /// Signs the access tokens given out from now on with a key that is not among the public ones: no service takes them.
+    pub fn set_forged(&self, forged: bool) {
+        self.server.rules().forged = forged;
+    }
+
     /// Sets the life of the access tokens given out from now on, in seconds.
     pub fn set_expires_in(&self, secs: u64) {
         self.server.rules().expires_in = secs;

@@ -276,3 +276,61 @@ async fn tokens_end_when_their_life_is_over_or_they_are_invalidated() {
     tenant.simulation.login().invalidate_access_tokens();
     assert_eq!(tenant.client.graph("alerts_v2").await.status, 401);
 }
+
+/// The claims of a token, if the platform's public keys prove its signature.
+async fn proven(tenant: &Tenant, token: &str) -> Option<serde_json::Value> {
+    use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+    use base64::Engine;
+    let decode = |text: &str| {
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text);
+        bytes.unwrap()
+    };
+    let at = &tenant.client.at;
+    let url = format!(
+        "{}/{}/.well-known/openid-configuration",
+        at.login, at.tenant_id
+    );
+    let configuration = tenant.client.get_plain(&url).await.json();
+    let keys = configuration["jwks_uri"].as_str().unwrap();
+    let keys = tenant.client.get_plain(keys).await.json();
+    let (text, signature) = token.rsplit_once('.').unwrap();
+    let (head, claims) = text.split_once('.').unwrap();
+    let head: serde_json::Value = serde_json::from_slice(&decode(head)).unwrap();
+    let key = keys["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|key| key["kid"] == head["kid"])?;
+    let part = |name: &str| decode(key[name].as_str().unwrap());
+    let public = RsaPublicKeyComponents {
+        n: part("n"),
+        e: part("e"),
+    };
+    let proof = public.verify(
+        &RSA_PKCS1_2048_8192_SHA256,
+        text.as_bytes(),
+        &decode(signature),
+    );
+    proof.ok()?;
+    Some(serde_json::from_slice(&decode(claims)).unwrap())
+}
+
+#[tokio::test]
+async fn a_token_is_proven_by_the_public_keys_and_a_forged_one_is_not() {
+    let tenant = Tenant::new().await;
+    let scope = "https://contoso.servicebus.windows.net/.default";
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", &*tenant.client.at.client_id),
+        ("client_secret", &*tenant.client.at.client_secret),
+        ("scope", scope),
+    ];
+    let token = |got: Got| got.json()["access_token"].as_str().unwrap().to_owned();
+    let good = token(tenant.ask("v2.0/token", &form).await);
+    let claims = proven(&tenant, &good).await.unwrap();
+    assert_eq!(claims["aud"], "https://contoso.servicebus.windows.net");
+    assert_eq!(claims["exp"], claims["iat"].as_u64().unwrap() + 3599);
+    tenant.simulation.login().set_forged(true);
+    let forged = token(tenant.ask("v2.0/token", &form).await);
+    assert!(proven(&tenant, &forged).await.is_none());
+}

@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
-use tapline_core::Secret;
+use tapline_entra_auth::Token;
 use tokio::sync::Notify;
 use tracing::{debug, error};
 
@@ -29,9 +29,9 @@ pub(super) enum Change {
     Revoked(Vec<HubPartition>),
 }
 
-/// Tokens are shown as valid for this long; the provider is asked much more often and renews
-/// them in time.
-const TOKEN_SHOWN_MS: i64 = 300_000;
+/// Longest time for which a token is shown as valid. Librdkafka asks again at four fifths of it,
+/// and so hears of a newer one long before the old one expires.
+const TOKEN_SHOWN_MS: i64 = 60_000;
 
 /// Shared by librdkafka's callbacks and by the tasks of a session.
 #[derive(Default)]
@@ -42,7 +42,7 @@ pub(super) struct Board {
     commit_failed: AtomicBool,
     statistics: Mutex<Option<Statistics>>,
     error: Mutex<Option<RDKafkaErrorCode>>,
-    token: Mutex<Option<Secret>>,
+    token: Mutex<Option<Token>>,
 }
 
 /// The part of librdkafka's statistics that we show.
@@ -130,8 +130,12 @@ impl Board {
         }
     }
 
-    pub(super) fn set_token(&self, token: Secret) {
+    pub(super) fn set_token(&self, token: Token) {
         *lock(&self.token) = Some(token);
+    }
+
+    pub(super) fn token(&self) -> Option<Token> {
+        lock(&self.token).clone()
     }
 
     fn push(&self, change: Change) {
@@ -171,11 +175,16 @@ impl ClientContext for Context {
     }
 
     fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
-        let token = lock(&self.0.token).clone().ok_or("no token yet")?;
+        let token = self.0.token().ok_or("there is no token yet")?;
+        let now = Timestamp::now();
+        if token.expires() <= now {
+            return Err("the token has expired, and there is no newer one yet".into());
+        }
+        let shown_ms = now.as_millisecond() + TOKEN_SHOWN_MS;
         Ok(OAuthToken {
             token: token.expose().to_owned(),
             principal_name: "tapline".to_owned(),
-            lifetime_ms: Timestamp::now().as_millisecond() + TOKEN_SHOWN_MS,
+            lifetime_ms: token.expires().as_millisecond().min(shown_ms),
         })
     }
 }

@@ -18,6 +18,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use rdkafka::consumer::Consumer;
 use rdkafka::{ClientConfig, Message};
 use tapline_core::metrics::{
@@ -26,6 +27,7 @@ use tapline_core::metrics::{
 use tapline_core::{
     BuildContext, BuildError, Labels, OpenError, Source, SourceConfig, SourceContext, SourceError,
 };
+use tapline_entra_auth::Token;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, error};
 
@@ -33,7 +35,7 @@ use self::context::{Board, Context};
 use self::faults::{REASONS, fault};
 use self::group::Group;
 use self::reader::KafkaConsumer;
-use crate::access::{Access, AccessError, Credential};
+use crate::access::{Access, Credential};
 use crate::config::{EventHubConfig, Scalar};
 use crate::health::{ConnectionHealth, chain};
 use crate::start::StartAt;
@@ -42,8 +44,9 @@ use crate::tables::TableChoice;
 /// Commits, metrics, and a look at the errors. The service takes four commits a second of a
 /// partition ("Event Hubs quotas", seen 2026).
 const TICK: Duration = Duration::from_secs(1);
-/// How often the provider is asked whether it has a newer token.
-const TOKEN_TICK: Duration = Duration::from_secs(30);
+/// How often the provider is asked whether it has a newer token: ten times in what is left of the
+/// life of the one in hand, within these bounds.
+const TOKEN_TICKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Before a connection is made anew; doubles up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -129,6 +132,9 @@ impl Kafka {
             ended = self.follow(&mut group, cx) => ended,
         };
         group.leave().await;
+        if let (Ok(Ended::Failed("authentication")), Some(token)) = (&ended, board.token()) {
+            self.shared.access.refused(&token);
+        }
         ended
     }
 
@@ -231,15 +237,21 @@ impl Kafka {
             return std::future::pending().await;
         }
         loop {
-            sleep(TOKEN_TICK).await;
+            sleep(token_tick(board.token().as_ref())).await;
             match self.shared.access.credential().await {
                 Ok(Credential::Token(token)) => board.set_token(token),
                 Ok(Credential::Password(_)) => {}
-                Err(AccessError::Token(error)) => health.failed("token", &chain(&error)),
                 Err(error) => health.failed("token", &chain(&error)),
             }
         }
     }
+}
+
+fn token_tick(token: Option<&Token>) -> Duration {
+    let (shortest, longest) = TOKEN_TICKS;
+    let left = token.map(|token| token.expires().duration_since(Timestamp::now()));
+    let left = left.and_then(|left| Duration::try_from(left).ok());
+    (left.unwrap_or_default() / 10).clamp(shortest, longest)
 }
 
 /// Serves librdkafka's events. Messages come by the queues of their partitions, which are split

@@ -1,21 +1,17 @@
-//! Event Hubs over its Kafka endpoint: the real program against a broker that asks for TLS and
-//! for a user named `$ConnectionString`.
+//! Keys of a policy: wrong, put right while reading, and through a crash of the broker.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rdkafka::producer::{FutureProducer, FutureRecord};
 use tapline_e2e::arrivals::Arrivals;
 use tapline_e2e::pipeline::Pipeline;
 use tapline_e2e::services::certificates::Certificates;
-use tapline_e2e::services::kafka::Kafka;
+use tapline_e2e::services::kafka::{HubProof, Kafka};
 use tapline_e2e::wait_for;
 
-const HUB: &str = "defender";
+use super::hub::{HUB, fill, wait_for_records};
 
 fn connection_string(key: &str) -> String {
     format!(
@@ -48,26 +44,6 @@ sinks:
     )
 }
 
-/// Puts messages of ten records each into the hub.
-async fn fill(kafka: &Kafka, numbers: std::ops::Range<usize>) -> anyhow::Result<()> {
-    let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", kafka.address())
-        .create()?;
-    for number in numbers {
-        let row = |row: usize| {
-            format!(
-                r#"{{"time":"2026-03-04T05:06:07Z","tenantId":"t-1","category":"AdvancedHunting-AlertInfo","properties":{{"AlertId":"{number}-{row}"}}}}"#
-            )
-        };
-        let rows: Vec<_> = (0..10).map(row).collect();
-        let message = format!(r#"{{"records":[{}]}}"#, rows.join(","));
-        let record = FutureRecord::<(), _>::to(HUB).payload(&message);
-        let sent = producer.send(record, Duration::from_secs(10)).await;
-        sent.map_err(|(error, _)| error)?;
-    }
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_key_is_told_and_a_right_one_is_found_without_a_restart() -> anyhow::Result<()> {
     if !tapline_e2e::enabled() {
@@ -75,7 +51,8 @@ async fn a_wrong_key_is_told_and_a_right_one_is_found_without_a_restart() -> any
     }
     let certificates = Certificates::new()?;
     let right = connection_string("cmlnaHQ=");
-    let (mut kafka, endpoint) = Kafka::start_as_hub(&certificates.server()?, &right).await?;
+    let proof = HubProof::ConnectionString(&right);
+    let (mut kafka, endpoint) = Kafka::start_as_hub(&certificates.server()?, proof, &[]).await?;
     kafka.create_topic(HUB, &[]).await?;
     fill(&kafka, 0..50).await?;
     let arrivals = Arrivals::of(&kafka, "out.")?;
@@ -95,25 +72,16 @@ async fn a_wrong_key_is_told_and_a_right_one_is_found_without_a_restart() -> any
     .await;
 
     put_secret(&secret, "cmlnaHQ=")?;
-    wait_for("500 records", 120, async || {
-        (arrivals.count() >= 500).then_some(())
-    })
-    .await;
+    wait_for_records(&arrivals, 500).await;
 
     kafka.kill();
     kafka.restart().await?;
     fill(&kafka, 50..100).await?;
-    wait_for("1000 records", 120, async || {
-        (arrivals.count() >= 1000).then_some(())
-    })
-    .await;
+    wait_for_records(&arrivals, 1000).await;
     pipeline.stop(&mut process);
     fill(&kafka, 100..120).await?;
     let mut process = pipeline.spawn(&[])?;
-    wait_for("1200 records", 120, async || {
-        (arrivals.count() >= 1200).then_some(())
-    })
-    .await;
+    wait_for_records(&arrivals, 1200).await;
     pipeline.stop(&mut process);
     arrivals.quiet().await;
 
