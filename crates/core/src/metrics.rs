@@ -94,7 +94,7 @@ metrics! {
     SOURCE_LATE_EVENTS = Counter component "tapline_source_late_events_total" ["stream"]
         "Records that became visible later than the overlap and were found by the hourly re-read.";
     SOURCE_REPEATED_EVENTS = Counter component "tapline_source_repeated_events_total" ["stream"]
-        "Records read again inside the overlap and dropped as already seen.";
+        "Records that came again, by a poll's overlap or by the service, and were dropped as already seen.";
     SOURCE_PARTITIONS = Gauge component "tapline_source_partitions" []
         "Partitions that this process reads.";
     SOURCE_RECONNECTS = Counter component "tapline_source_reconnects_total" ["reason"]

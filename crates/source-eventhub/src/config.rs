@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use tapline_core::{BuildContext, BuildError, Problem, SecretSource, Source, SourceConfig};
@@ -11,6 +12,7 @@ use tapline_entra_auth::http::check_base_url;
 use crate::amqp::Amqp;
 use crate::connection_string::{host_and_port, is_loopback};
 use crate::kafka::{Kafka, settings};
+use crate::repeats::{DropRepeats, Memory};
 use crate::start::StartAt;
 use crate::tables::TableChoice;
 
@@ -39,6 +41,9 @@ pub struct EventHubConfig {
     /// `earliest` (default), `latest`, or a time; only where there is no checkpoint yet.
     #[serde(default)]
     pub(crate) start_at: StartAt,
+    /// Drops records that the service repeats, such as `{ within_secs: 600 }`; by default they
+    /// pass, with the identity of the first one.
+    pub(crate) drop_repeats: Option<DropRepeats>,
     /// How the right to read is proven.
     pub(crate) auth: AuthConfig,
     /// Settings handed to librdkafka as they are, such as `group.instance.id`. What would break a
@@ -151,6 +156,12 @@ impl EventHubConfig {
         }
     }
 
+    /// What remembers repeats, if they are to be dropped.
+    pub(crate) fn memory(&self) -> Option<Arc<Memory>> {
+        self.drop_repeats
+            .map(|settings| Arc::new(Memory::new(settings)))
+    }
+
     fn namespace_problems(&self, problems: &mut Vec<Problem>) {
         let given = self.namespace.as_deref();
         match given {
@@ -260,6 +271,7 @@ impl SourceConfig for EventHubConfig {
         self.namespace_problems(&mut problems);
         self.hub_problems(&mut problems);
         problems.extend(self.tables.problems());
+        problems.extend(self.drop_repeats.iter().flat_map(DropRepeats::problems));
         self.auth_problems(&mut problems);
         self.endpoint_problems(&mut problems);
         problems.extend(settings::problems(&self.librdkafka));

@@ -10,10 +10,13 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 use tapline_core::metrics::{ComponentMetrics, DISCARDED_EVENTS, ERRORS, IntCounter};
-use tapline_core::{Event, Kind, Labels, Metadata, Rejected, Severity, Text};
+use tapline_core::{
+    Batch, Checkpoint, Cursor, Event, Kind, Labels, Metadata, Rejected, Severity, Text,
+};
 
 use crate::message::{Piece, REASONS, pieces};
 use crate::record::Record;
+use crate::repeats::{Changes, Recall, Spot};
 use crate::tables::{Table, TableChoice, Tables, plain};
 
 /// Records of a larger message are copied out of it, so that one never pins it all.
@@ -28,6 +31,10 @@ pub(crate) struct Place<'a> {
     pub(crate) hub: &'a str,
     pub(crate) partition: &'a str,
     pub(crate) offset: &'a dyn std::fmt::Display,
+    /// Without it nothing can be called a repeat.
+    pub(crate) sequence: Option<i64>,
+    /// When the service took it in, in milliseconds since 1970.
+    pub(crate) enqueued_ms: Option<i64>,
 }
 
 /// What messages become.
@@ -35,6 +42,18 @@ pub(crate) struct Place<'a> {
 pub(crate) struct Harvest {
     pub(crate) events: Vec<Event>,
     pub(crate) rejected: Vec<Rejected>,
+    /// What changes in the memory of repeats.
+    changes: Changes,
+}
+
+impl Harvest {
+    /// A batch of all this, after which the partition stands at `after`.
+    pub(crate) fn batch(self, after: Cursor) -> Batch {
+        let mut batch = Batch::new(after, self.events);
+        batch.rejected = self.rejected;
+        (batch.puts, batch.deletes) = self.changes.split();
+        batch
+    }
 }
 
 /// Makes events; one per partition, since it remembers what it met last.
@@ -46,10 +65,17 @@ pub(crate) struct Reaper {
     metrics: ComponentMetrics,
     /// The last tenant, as it stood in the message.
     tenant: (Box<[u8]>, Text),
+    /// None if repeats are not dropped.
+    recall: Option<Recall>,
 }
 
 impl Reaper {
-    pub(crate) fn new(choice: &TableChoice, labels: Labels, metrics: &ComponentMetrics) -> Self {
+    pub(crate) fn new(
+        choice: &TableChoice,
+        labels: Labels,
+        metrics: &ComponentMetrics,
+        recall: Option<Recall>,
+    ) -> Self {
         for reason in REASONS {
             metrics.counter(&ERRORS, &["receiving", reason]);
         }
@@ -60,6 +86,14 @@ impl Reaper {
             unwanted: metrics.counter(&DISCARDED_EVENTS, &["table_not_selected"]),
             metrics: metrics.clone(),
             tenant: (Box::default(), NOBODY),
+            recall,
+        }
+    }
+
+    /// Reading begins again with a checkpoint.
+    pub(crate) fn rewound(&mut self, checkpoint: &Checkpoint) {
+        if let Some(recall) = &mut self.recall {
+            recall.rewound(checkpoint);
         }
     }
 
@@ -68,6 +102,7 @@ impl Reaper {
         let mut unwanted = 0;
         pieces(message, |piece| match piece {
             Piece::Record(record) => match self.event(message, &record) {
+                Some(event) if self.is_repeat(&event, &record, place, &mut harvest.changes) => {}
                 Some(event) => harvest.events.push(event),
                 None => unwanted += 1,
             },
@@ -92,6 +127,25 @@ impl Reaper {
         let body = slice(message, record.whole.clone());
         let meta = self.metadata(message, record, &table, &body);
         Some(Event::new(body, meta))
+    }
+
+    fn is_repeat(
+        &mut self,
+        event: &Event,
+        record: &Record,
+        place: Place<'_>,
+        changes: &mut Changes,
+    ) -> bool {
+        let (Some(recall), Some(sequence)) = (&mut self.recall, place.sequence) else {
+            return false;
+        };
+        let now = || Timestamp::now().as_millisecond();
+        let spot = Spot {
+            sequence,
+            start: u32::try_from(record.whole.start).unwrap_or(u32::MAX),
+            enqueued_ms: place.enqueued_ms.unwrap_or_else(now),
+        };
+        recall.is_repeat(event.meta(), spot, changes)
     }
 
     fn metadata(
@@ -138,6 +192,7 @@ impl Reaper {
                 hub,
                 partition,
                 offset,
+                ..
             },
         ) = (what(reason), place);
         let start = bytes.start;
@@ -240,12 +295,14 @@ mod tests {
 
     fn reap(choice: TableChoice, message: &Bytes) -> Harvest {
         let cx = build_context(ComponentKind::Source, "eventhub", "hunting", Path::new("."));
-        let mut reaper = Reaper::new(&choice, Labels::default(), &cx.metrics);
+        let mut reaper = Reaper::new(&choice, Labels::default(), &cx.metrics, None);
         let mut harvest = Harvest::default();
         let place = Place {
             hub: "defender",
             partition: "3",
             offset: &42,
+            sequence: None,
+            enqueued_ms: None,
         };
         reaper.reap(message, place, &mut harvest);
         harvest

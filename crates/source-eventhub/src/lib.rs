@@ -24,6 +24,7 @@ mod health;
 mod kafka;
 mod message;
 mod record;
+mod repeats;
 mod scan;
 mod standing;
 mod start;

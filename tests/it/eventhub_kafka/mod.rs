@@ -3,4 +3,5 @@
 
 mod hub;
 mod keys;
+mod replicas;
 mod tokens;

@@ -15,7 +15,7 @@ use fe2o3_amqp::types::primitives::{OrderedMap, Symbol, Value};
 use fe2o3_amqp::{Delivery, Session};
 use jiff::Timestamp;
 use tapline_core::metrics::IntCounter;
-use tapline_core::{Batch, Control, Partition};
+use tapline_core::{Control, Partition};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{interval, sleep};
 use tracing::{error, warn};
@@ -188,6 +188,7 @@ impl Seat {
                             Ok(cursor) => self.received = cursor,
                             Err(error) => error!(partition = self.partition.name(), %error, "reading on"),
                         }
+                        self.reaper.rewound(&checkpoint);
                         self.standing.rewound();
                         return Ended::Rewound;
                     }
@@ -267,8 +268,7 @@ impl Seat {
         let newest_ms = after.enqueued_ms.unwrap_or_default();
         self.standing
             .sent(after.sequence, oldest_ms.unwrap_or(newest_ms), newest_ms);
-        let mut batch = Batch::new(after.encode(), harvest.events);
-        batch.rejected = harvest.rejected;
+        let batch = harvest.batch(after.encode());
         self.partition.send(batch).await.map_err(|_| Ended::Stopped)
     }
 
@@ -293,6 +293,8 @@ impl Seat {
             hub: &self.hub,
             partition: &self.id,
             offset: &shown,
+            sequence,
+            enqueued_ms,
         };
         self.reaper.reap(&body, place, harvest);
         if let Some(sequence) = sequence {

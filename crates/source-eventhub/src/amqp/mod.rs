@@ -40,6 +40,7 @@ use crate::config::EventHubConfig;
 use crate::cursor::HubCursor;
 use crate::events::Reaper;
 use crate::health::{ConnectionHealth, chain};
+use crate::repeats::Memory;
 use crate::standing::Standing;
 use crate::start::StartAt;
 use crate::tables::TableChoice;
@@ -65,6 +66,8 @@ struct Reading {
     tables: TableChoice,
     start_at: StartAt,
     labels: Labels,
+    /// None if repeats are not dropped.
+    memory: Option<Arc<Memory>>,
     metrics: ComponentMetrics,
     extra_ca: Option<PathBuf>,
 }
@@ -101,6 +104,7 @@ impl Amqp {
                 tables: config.tables.clone(),
                 start_at: config.start_at,
                 labels: Arc::new(config.labels.clone()),
+                memory: config.memory(),
                 metrics: cx.metrics.clone(),
                 extra_ca: cx.network.extra_ca.clone(),
             }),
@@ -316,6 +320,8 @@ impl Reading {
         let standing = Standing::new(&self.metrics, &name, next);
         standing.answered(Some(bounds.end));
         info!(partition = name, next, "reading");
+        let memory = self.memory.as_ref();
+        let recall = memory.map(|memory| memory.open(&name, partition.checkpoint(), &self.metrics));
         Ok(Ok(Seat {
             hub: hub.to_owned(),
             id: id.to_owned(),
@@ -323,7 +329,12 @@ impl Reading {
             partition,
             received,
             start_at,
-            reaper: Reaper::new(&self.tables, Arc::clone(&self.labels), &self.metrics),
+            reaper: Reaper::new(
+                &self.tables,
+                Arc::clone(&self.labels),
+                &self.metrics,
+                recall,
+            ),
             standing,
             missed: self.metrics.counter(&SOURCE_MISSED_RECORDS, &[&name]),
             health: Arc::clone(health),

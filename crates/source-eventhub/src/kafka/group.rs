@@ -198,9 +198,13 @@ impl Group {
             access,
             labels,
             tables,
+            memory,
             ..
         } = &*self.shared;
         let name = name(&at);
+        let recall = memory
+            .as_ref()
+            .map(|memory| memory.open(&name, partition.checkpoint(), metrics));
         // None only for a name that Kafka cannot have.
         let queue = self.consumer.split_partition_queue(&at.0, at.1)?;
         Some(Reader {
@@ -209,7 +213,7 @@ impl Group {
             at,
             partition,
             next,
-            reaper: Reaper::new(tables, Arc::clone(labels), metrics),
+            reaper: Reaper::new(tables, Arc::clone(labels), metrics, recall),
             standing: Arc::new(Standing::new(metrics, &name, next)),
             missed: metrics.counter(&SOURCE_MISSED_RECORDS, &[&name]),
             health: Arc::clone(&self.health),
@@ -217,11 +221,12 @@ impl Group {
         })
     }
 
-    /// Stops reading, lets what was read settle, and tells the group how far that is.
+    /// Stops reading, lets what was read settle, and tells the group how far that is. A group that
+    /// gave us up takes no word of us; what has settled is at least not read again by ourselves.
     async fn give_away(&mut self, partitions: &[HubPartition]) {
         let is_lost = self.consumer.assignment_lost();
+        self.release(partitions).await;
         if !is_lost {
-            self.release(partitions).await;
             self.commit_now(partitions).await;
         }
         self.owned.retain(|at, _| !partitions.contains(at));

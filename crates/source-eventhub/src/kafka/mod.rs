@@ -38,6 +38,7 @@ use self::reader::KafkaConsumer;
 use crate::access::{Access, Credential};
 use crate::config::{EventHubConfig, Scalar};
 use crate::health::{ConnectionHealth, chain};
+use crate::repeats::Memory;
 use crate::start::StartAt;
 use crate::tables::TableChoice;
 
@@ -66,6 +67,8 @@ struct Shared {
     tables: TableChoice,
     start_at: StartAt,
     labels: Labels,
+    /// None if repeats are not dropped.
+    memory: Option<Arc<Memory>>,
     metrics: ComponentMetrics,
     /// Whether partitions were taken over before; one that has no position yet is new then.
     has_begun: AtomicBool,
@@ -103,6 +106,7 @@ impl Kafka {
                 tables: config.tables.clone(),
                 start_at: config.start_at,
                 labels: Arc::new(config.labels.clone()),
+                memory: config.memory(),
                 metrics: cx.metrics.clone(),
                 has_begun: AtomicBool::new(false),
             }),

@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tapline_core::metrics::IntCounter;
-use tapline_core::{Batch, Control, Partition, Stopped};
+use tapline_core::{Batch, Checkpoint, Control, Partition, Stopped};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{debug, error, warn};
@@ -76,7 +76,7 @@ impl Reader {
                 biased;
                 control = self.partition.control() => match control {
                     Control::Stop => return Stopped,
-                    Control::Rewind(checkpoint) => self.rewind(&checkpoint.cursor).await,
+                    Control::Rewind(checkpoint) => self.rewind(&checkpoint).await,
                 },
                 (haul, error) = haul(&self.queue, &mut self.reaper, &self.at) => {
                     if let Err(stopped) = self.turn(haul, error).await {
@@ -106,17 +106,17 @@ impl Reader {
         self.standing
             .sent(after.sequence, haul.oldest_ms, haul.newest_ms);
         self.next = after.next();
-        let mut batch = Batch::new(after.encode(), haul.harvest.events);
-        batch.rejected = haul.harvest.rejected;
+        let batch = haul.harvest.batch(after.encode());
         self.partition.send(batch).await
     }
 
-    async fn rewind(&mut self, cursor: &tapline_core::Cursor) {
-        match HubCursor::decode(cursor) {
+    async fn rewind(&mut self, checkpoint: &Checkpoint) {
+        match HubCursor::decode(&checkpoint.cursor) {
             // The start was made durable before anything was read.
             Ok(cursor) => self.next = cursor.map_or(self.next, |cursor| cursor.next()),
             Err(error) => error!(partition = self.partition.name(), %error, "reading on"),
         }
+        self.reaper.rewound(checkpoint);
         self.standing.rewound();
         self.go_to_next().await;
     }
@@ -248,6 +248,8 @@ impl Haul {
                 hub,
                 partition,
                 offset: &offset,
+                sequence: Some(offset),
+                enqueued_ms,
             },
             &mut self.harvest,
         );

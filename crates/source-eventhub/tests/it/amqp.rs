@@ -160,3 +160,19 @@ async fn a_refused_token_is_told_and_a_later_one_is_taken() {
     let refused = |(_, health): &(String, Health)| matches!(health, Health::Degraded(why) if why.contains("refuses what policy"));
     assert!(told.iter().any(refused), "{told:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repeats_are_dropped_over_amqp_too_and_after_a_restart() {
+    let hub = Hub::scripted().await;
+    let dropping = || hub.source(json!({"drop_repeats": {"within_secs": 3600}}));
+    let mut expected = hub.fill(0..4);
+    let running = hub.host.run(dropping());
+    hub.expect(&expected).await;
+    running.stop().await;
+    hub.fill(0..4);
+    let running = hub.host.run(dropping());
+    expected.extend(hub.fill(4..6));
+    hub.expect(&expected).await;
+    running.stop().await;
+    assert_eq!(hub.host.events().len(), expected.len());
+}

@@ -5,4 +5,5 @@ mod amqp;
 mod contract;
 mod group;
 mod reading;
+mod repeats;
 mod rig;
