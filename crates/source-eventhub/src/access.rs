@@ -4,11 +4,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tapline_core::{BuildContext, BuildError, Secret, SecretSource};
 use tapline_entra_auth::{Audience, AuthError, Cloud, Token, TokenPool, TokenProvider};
 
-use crate::amqp::signature;
+use crate::claim::Claim;
 use crate::config::{AuthConfig, EventHubConfig, Transport};
 use crate::connection_string::{ConnectionString, ConnectionStringError, Proof as Read};
 
@@ -136,7 +135,7 @@ impl Access {
         };
         let policy = match read.proof {
             Read::Key { policy, .. } => Some(policy),
-            Read::Token(_) if config.transport == Transport::Amqp => None,
+            Read::Token(_) if config.transport.is_amqp() => None,
             Read::Token(_) => return wrong("holds a ready-made token, which the Kafka endpoint does not take; expected SharedAccessKeyName and SharedAccessKey".to_owned()),
         };
         Ok(Self {
@@ -176,32 +175,34 @@ impl Access {
         }
     }
 
-    /// What to show over AMQP to read a resource: the type of the token, and the token.
+    /// What to show over AMQP to read a resource.
     ///
     /// # Errors
     /// [`AccessError`] when there is nothing to show now.
-    pub(crate) async fn claim(
-        &self,
-        resource: &str,
-    ) -> Result<(&'static str, Secret), AccessError> {
-        const SAS: &str = "servicebus.windows.net:sastoken";
-        let until = Timestamp::now().as_second() + SIGNATURE_SECS;
-        Ok(match &self.proof {
+    pub(crate) async fn claim(&self, resource: &str) -> Result<Claim, AccessError> {
+        match &self.proof {
             Proof::ConnectionString(source) => {
                 let text = self.resolve(source).await?;
-                match ConnectionString::parse(text.expose())?.proof {
-                    Read::Key { policy, key } => (SAS, signature(resource, &policy, &key, until)),
-                    Read::Token(token) => (SAS, token),
-                }
+                Ok(match ConnectionString::parse(text.expose())?.proof {
+                    Read::Key { policy, key } => Claim::signed(resource, &policy, &key),
+                    Read::Token(token) => Claim::ready_made(token),
+                })
             }
             Proof::Sas { policy, key } => {
                 let key = self.resolve(key).await?;
-                (SAS, signature(resource, policy, &key, until))
+                Ok(Claim::signed(resource, policy, &key))
             }
             Proof::Identity { tokens, audience } => {
-                ("jwt", Secret::new(tokens.token(audience).await?.expose()))
+                Ok(Claim::of_platform(tokens.token(audience).await?))
             }
-        })
+        }
+    }
+
+    /// The service does not take what a claim shows; the next one shows something newer.
+    pub(crate) fn refused(&self, claim: &Claim) {
+        if let (Proof::Identity { tokens, audience }, Some(issued)) = (&self.proof, &claim.issued) {
+            tokens.refused(audience, issued);
+        }
     }
 
     /// A secret may come from a program, which takes its time.
@@ -223,9 +224,6 @@ impl Access {
         matches!(self.proof, Proof::Identity { .. })
     }
 }
-
-/// How long a signature is good; a new one is shown much earlier.
-const SIGNATURE_SECS: i64 = 3600;
 
 /// The two endpoints of a namespace want tokens of different audiences.
 fn audience(transport: Transport, namespace: &str) -> Audience {

@@ -21,7 +21,7 @@ use crate::tables::TableChoice;
 #[serde(deny_unknown_fields)]
 pub struct EventHubConfig {
     /// `kafka` (default): the namespace's Kafka endpoint, port 9093; every tier but Basic.
-    /// `amqp`: AMQP 1.0, port 5671; every tier. `amqp_websocket` is not in this version.
+    /// `amqp`: AMQP 1.0, port 5671; every tier. `amqp_websocket`: the same, port 443.
     #[serde(default)]
     pub(crate) transport: Transport,
     /// Host of the namespace, such as `contoso-hub.servicebus.windows.net`. May be left out where
@@ -46,6 +46,13 @@ pub struct EventHubConfig {
     pub(crate) drop_repeats: Option<DropRepeats>,
     /// How the right to read is proven.
     pub(crate) auth: AuthConfig,
+    /// Over AMQP: which reader of a partition and consumer group wins, default 0. The one with
+    /// the highest level does; of those with the same the newest.
+    #[serde(default)]
+    pub(crate) owner_level: i64,
+    /// Over AMQP: seconds from one look for new messages to the next; a look ends when nothing is
+    /// left. Without it (default) messages are read as they come.
+    pub(crate) poll_interval_secs: Option<u64>,
     /// Settings handed to librdkafka as they are, such as `group.instance.id`. What would break a
     /// promise is refused.
     #[serde(default)]
@@ -56,7 +63,7 @@ pub struct EventHubConfig {
     /// Other addresses, for tests.
     #[serde(default)]
     pub(crate) endpoints: Endpoints,
-    /// Another proxy than the process's, for tokens; the Kafka endpoint cannot use one.
+    /// Another proxy than the process's, for tokens and AMQP; the Kafka endpoint cannot use one.
     pub(crate) proxy: Option<ProxyConfig>,
     /// Other extra trust than the process's.
     pub(crate) tls: Option<TlsConfig>,
@@ -91,6 +98,12 @@ pub(crate) enum Transport {
     AmqpWebsocket,
 }
 
+impl Transport {
+    pub(crate) const fn is_amqp(self) -> bool {
+        matches!(self, Self::Amqp | Self::AmqpWebsocket)
+    }
+}
+
 /// How the right to read is proven: exactly one of these.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,6 +134,8 @@ pub(crate) struct Endpoints {
     pub(crate) login: Option<String>,
     /// `host:port` of the Kafka endpoint; `plaintext://host:port` on this machine only.
     pub(crate) kafka: Option<String>,
+    /// `host:port` for AMQP; `plaintext://host:port` on this machine only.
+    pub(crate) amqp: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -141,10 +156,14 @@ fn default_group() -> String {
     "tapline".to_owned()
 }
 
+/// A second to a day; the shortest retention is a day.
+const POLL_SECS: std::ops::RangeInclusive<u64> = 1..=86_400;
 /// Clear text to this machine.
 pub(crate) const PLAINTEXT: &str = "plaintext://";
 /// Source: "Event Hubs quotas", seen 2026: names of hubs and of Kafka groups.
 const LONGEST_NAME: usize = 256;
+/// Source: the same; names of the consumer groups of a hub, which AMQP uses.
+const LONGEST_AMQP_GROUP: usize = 50;
 
 impl EventHubConfig {
     pub(crate) fn override_network(&self, cx: &mut BuildContext) {
@@ -197,9 +216,38 @@ impl EventHubConfig {
                 problems.push(Problem::new(path, "the hub is named twice"));
             }
         }
-        if self.consumer_group.is_empty() || self.consumer_group.len() > LONGEST_NAME {
-            let message = "expected a name of at most 256 characters";
+        let longest = if self.transport.is_amqp() {
+            LONGEST_AMQP_GROUP
+        } else {
+            LONGEST_NAME
+        };
+        if self.consumer_group.is_empty() || self.consumer_group.len() > longest {
+            let message = format!("expected a name of at most {longest} characters");
             problems.push(Problem::new("consumer_group", message));
+        }
+    }
+
+    fn amqp_problems(&self, problems: &mut Vec<Problem>) {
+        let is_amqp = self.transport.is_amqp();
+        let mut wrong = |path: &str, message: &str| problems.push(Problem::new(path, message));
+        if !is_amqp && self.owner_level != 0 {
+            wrong(
+                "owner_level",
+                "is for AMQP; the Kafka endpoint shares partitions by itself",
+            );
+        } else if self.owner_level < 0 {
+            wrong("owner_level", "expected 0 or more");
+        }
+        if !is_amqp && self.poll_interval_secs.is_some() {
+            wrong(
+                "poll_interval_secs",
+                "is for AMQP; the Kafka endpoint is read all the time",
+            );
+        } else if self
+            .poll_interval_secs
+            .is_some_and(|secs| !POLL_SECS.contains(&secs))
+        {
+            wrong("poll_interval_secs", "expected 1 to 86400");
         }
     }
 
@@ -236,21 +284,20 @@ impl EventHubConfig {
         if let Some(Err(message)) = self.endpoints.login.as_deref().map(check_base_url) {
             problems.push(Problem::new("endpoints.login", message));
         }
-        let Some(kafka) = &self.endpoints.kafka else {
-            return;
-        };
-        let (address, is_plain) = match kafka.strip_prefix(PLAINTEXT) {
-            Some(address) => (address, true),
-            None => (kafka.as_str(), false),
-        };
-        match host_and_port(address) {
-            Some((host, Some(_))) if !is_plain || is_loopback(&host) => {}
-            Some((_, Some(_))) => {
-                let message = "clear text is for this machine only";
-                problems.push(Problem::new("endpoints.kafka", message));
-            }
-            _ => problems.push(Problem::new("endpoints.kafka", "expected host:port")),
+        let Endpoints { kafka, amqp, .. } = &self.endpoints;
+        for (path, address) in [("endpoints.kafka", kafka), ("endpoints.amqp", amqp)] {
+            let problem = address.as_deref().and_then(address_problem);
+            problems.extend(problem.map(|message| Problem::new(path, message)));
         }
+    }
+}
+
+fn address_problem(address: &str) -> Option<&'static str> {
+    let plain = address.strip_prefix(PLAINTEXT);
+    match host_and_port(plain.unwrap_or(address)) {
+        Some((host, Some(_))) if plain.is_none() || is_loopback(&host) => None,
+        Some((_, Some(_))) => Some("clear text is for this machine only"),
+        _ => Some("expected host:port"),
     }
 }
 
@@ -264,16 +311,13 @@ impl SourceConfig for EventHubConfig {
 
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if self.transport == Transport::AmqpWebsocket {
-            let message = "is not in this version; expected kafka or amqp";
-            problems.push(Problem::new("transport", message));
-        }
         self.namespace_problems(&mut problems);
         self.hub_problems(&mut problems);
         problems.extend(self.tables.problems());
         problems.extend(self.drop_repeats.iter().flat_map(DropRepeats::problems));
         self.auth_problems(&mut problems);
         self.endpoint_problems(&mut problems);
+        self.amqp_problems(&mut problems);
         problems.extend(settings::problems(&self.librdkafka));
         problems
     }
@@ -318,14 +362,14 @@ mod tests {
     fn all_mistakes_are_told_at_once() {
         check(
             json!({
-                "transport": "amqp_websocket", "namespace": "sb://contoso", "hubs": ["a", "b c", "A"],
+                "namespace": "sb://contoso", "hubs": ["a", "b c", "A"],
                 "tables": ["AlertInfo", "x y"], "consumer_group": "",
                 "auth": {"sas": {"policy": "a;b", "key": "k"}, "connection_string": "c"},
-                "endpoints": {"kafka": "plaintext://contoso.example:9092"},
+                "endpoints": {"kafka": "plaintext://contoso.example:9092", "amqp": "contoso"},
+                "owner_level": 1, "poll_interval_secs": 60,
                 "librdkafka": {"enable.auto.commit": true, "session.timeout": 5, "client.rack": "a"},
             }),
             &[
-                "transport",
                 "namespace",
                 "hubs[1]",
                 "hubs[2]",
@@ -334,9 +378,19 @@ mod tests {
                 "auth",
                 "auth.sas.policy",
                 "endpoints.kafka",
+                "endpoints.amqp",
+                "owner_level",
+                "poll_interval_secs",
                 "librdkafka.enable.auto.commit",
                 "librdkafka.session.timeout",
             ],
+        );
+        check(
+            json!({
+                "transport": "amqp_websocket", "auth": {"connection_string": "c"},
+                "owner_level": -1, "poll_interval_secs": 0, "consumer_group": "g".repeat(51),
+            }),
+            &["consumer_group", "owner_level", "poll_interval_secs"],
         );
         check(
             json!({"tables": "some", "auth": {}}),

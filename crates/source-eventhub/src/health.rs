@@ -6,7 +6,7 @@ use std::time::Duration;
 use tapline_core::metrics::{ComponentMetrics, ERRORS};
 use tapline_core::{Health, SourceContext};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// Answers that come sooner after an error may be older than it.
 const SETTLING: Duration = Duration::from_secs(3);
@@ -32,15 +32,33 @@ impl ConnectionHealth {
 
     /// Something does not work, and is tried again.
     pub(crate) fn failed(&self, reason: &'static str, why: &str) {
-        self.metrics.counter(&ERRORS, &["receiving", reason]).inc();
-        let before = self.failing().replace((reason, Instant::now()));
-        if before.is_none_or(|(before, _)| before != reason) {
+        if self.note(reason, why) {
             warn!(
                 connection = self.name,
                 reason, why, "reading fails, and is tried again"
             );
+        }
+    }
+
+    /// Something does not work before a human changes something; it is tried again all the same.
+    pub(crate) fn denied(&self, reason: &'static str, why: &str) {
+        if self.note(reason, why) {
+            error!(
+                connection = self.name,
+                reason, why, "reading is denied, and is tried again; a human must act"
+            );
+        }
+    }
+
+    /// Whether that is news.
+    fn note(&self, reason: &'static str, why: &str) -> bool {
+        self.metrics.counter(&ERRORS, &["receiving", reason]).inc();
+        let before = self.failing().replace((reason, Instant::now()));
+        let is_news = before.is_none_or(|(before, _)| before != reason);
+        if is_news {
             self.cx.report(&self.name, Health::Degraded(why.to_owned()));
         }
+        is_news
     }
 
     /// The service answers.

@@ -8,6 +8,9 @@ use tapline_core::metrics::{
     ComponentMetrics, Gauge, SOURCE_BACKLOG_EVENTS, SOURCE_LAG_SECONDS, SOURCE_LAST_SUCCESS,
 };
 
+/// A partition that is read is heard of every second.
+const SILENT_MS: i64 = 10_000;
+
 /// The standing of one partition, shared by its reader and by who shows it.
 pub(crate) struct Standing {
     backlog: Gauge,
@@ -22,6 +25,8 @@ struct State {
     open: VecDeque<(i64, i64)>,
     /// The sequence number that is settled next.
     settled: i64,
+    /// Of the oldest message that the service has, as far as known.
+    oldest: i64,
     /// What the service will give its next message, where that is known.
     end: Option<i64>,
     /// When the last message read had arrived at the service.
@@ -40,6 +45,7 @@ impl Standing {
             state: Mutex::new(State {
                 open: VecDeque::new(),
                 settled: next,
+                oldest: 0,
                 end: None,
                 newest_ms: None,
                 good_ms: Timestamp::now().as_millisecond(),
@@ -75,6 +81,18 @@ impl Standing {
         state.good_ms = Timestamp::now().as_millisecond();
     }
 
+    /// What the service has, while the partition is not read: that makes nothing look caught up.
+    pub(crate) fn has(&self, oldest: i64, end: i64) {
+        let mut state = self.state();
+        state.oldest = oldest;
+        state.end = Some(end);
+    }
+
+    /// Whether the service has not been heard of for a while.
+    pub(crate) fn is_silent(&self) -> bool {
+        Timestamp::now().as_millisecond() - self.state().good_ms > SILENT_MS
+    }
+
     /// Shows what is known now.
     pub(crate) fn show(&self) {
         let state = self.state();
@@ -100,7 +118,8 @@ impl Drop for Standing {
 
 impl State {
     fn backlog(&self) -> i64 {
-        self.end.map_or(0, |end| (end - self.settled).max(0))
+        let from = self.settled.max(self.oldest);
+        self.end.map_or(0, |end| (end - from).max(0))
     }
 
     /// Never less than the time since the service last answered.
@@ -121,6 +140,7 @@ mod tests {
         let mut state = State {
             open: VecDeque::new(),
             settled: 10,
+            oldest: 0,
             end: None,
             newest_ms: None,
             good_ms: 9_000,
@@ -146,5 +166,8 @@ mod tests {
             (0, 1_000),
             "caught up"
         );
+        state.end = Some(18);
+        state.oldest = 18;
+        assert_eq!(state.backlog(), 0, "all that is unread has expired");
     }
 }

@@ -1,5 +1,5 @@
 //! What plugins are tested with: a source host that records, builders of events and build
-//! contexts, capture of log lines, and the contract that every source and sink keeps.
+//! contexts, capture of log lines, a proxy, and the contract that every source and sink keeps.
 //!
 //! A dev-dependency only; knows of ours nothing but `core`. What goes wrong here is a failed
 //! test, so functions panic with a sentence instead of returning errors.
@@ -21,6 +21,7 @@ mod events;
 mod host;
 mod logs;
 mod metrics;
+mod proxy;
 mod sink;
 mod source;
 
@@ -28,6 +29,7 @@ pub use events::{build_context, event, events, uids};
 pub use host::{Recorded, RecordingHost, Refused, Running, Settling};
 pub use logs::LogCapture;
 pub use metrics::assert_metrics;
+pub use proxy::{Proxy, ProxyBehaviour};
 pub use sink::{Receiver, check_sink};
 pub use source::check_source;
 

@@ -72,17 +72,23 @@ pub fn client(network: &NetworkSettings) -> Result<Client, HttpError> {
 
 /// The proxy for `https`; clear `http` goes to this machine only and needs none.
 fn proxy(network: &NetworkSettings) -> Result<Option<Proxy>, HttpError> {
-    let from_environment =
-        || environment(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]);
-    let Some(address) = network.https_proxy.clone().or_else(from_environment) else {
+    let Some((address, exempt)) = proxy_rules(network) else {
         return Ok(None);
     };
+    let proxy = Proxy::https(address).map_err(|_| HttpError::Proxy)?;
+    Ok(Some(proxy.no_proxy(NoProxy::from_string(&exempt))))
+}
+
+/// The proxy's address, and the hosts that are reached without it.
+pub(super) fn proxy_rules(network: &NetworkSettings) -> Option<(String, String)> {
+    let from_environment =
+        || environment(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]);
+    let address = network.https_proxy.clone().or_else(from_environment)?;
     let exempt = match environment(&["NO_PROXY", "no_proxy"]) {
         Some(hosts) => format!("{hosts},{LOOPBACK}"),
         None => LOOPBACK.to_owned(),
     };
-    let proxy = Proxy::https(address).map_err(|_| HttpError::Proxy)?;
-    Ok(Some(proxy.no_proxy(NoProxy::from_string(&exempt))))
+    Some((address, exempt))
 }
 
 fn environment(names: &[&str]) -> Option<String> {

@@ -6,6 +6,11 @@ use fe2o3_amqp::types::primitives::{Array, Value};
 use fe2o3_amqp_management::client::MgmtClient;
 use fe2o3_amqp_management::operations::ReadResponse;
 use fe2o3_amqp_management::request::Request;
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+use super::faults::{Fault, gone, of_asking};
 
 /// Where the service answers questions.
 pub(super) struct Management {
@@ -20,6 +25,17 @@ pub(super) struct Bounds {
     pub(super) oldest: i64,
     /// Sequence number of the next one.
     pub(super) end: i64,
+    /// When the newest one was taken in, in milliseconds since 1970.
+    pub(super) newest_ms: Option<i64>,
+}
+
+impl Bounds {
+    /// Whether no message so far was taken in at a time or later.
+    pub(super) fn ends_before(&self, time_ms: i64) -> bool {
+        let is_past = time_ms <= Timestamp::now().as_millisecond();
+        let is_empty = self.oldest == self.end;
+        is_past && (is_empty || self.newest_ms.is_some_and(|newest| newest < time_ms))
+    }
 }
 
 struct Read<'a> {
@@ -53,56 +69,63 @@ impl Request for Read<'_> {
 }
 
 impl Management {
-    pub(super) async fn attach(session: &mut SessionHandle<()>, hub: &str) -> Result<Self, String> {
+    pub(super) async fn attach(session: &mut SessionHandle<()>, hub: &str) -> Result<Self, Fault> {
         let client = MgmtClient::attach(session, "tapline").await;
-        let client = client.map_err(|error| error.to_string())?;
         Ok(Self {
-            client,
+            client: client.map_err(gone)?,
             hub: hub.to_owned(),
         })
     }
 
     /// The names of the partitions.
-    pub(super) async fn partitions(&mut self) -> Result<Vec<String>, String> {
-        let asked = Read {
-            hub: &self.hub,
-            partition: None,
+    pub(super) async fn partitions(&mut self) -> Result<Vec<String>, Fault> {
+        let answer = self.ask(None).await?;
+        let ids: Vec<Value> = match answer.entity_attributes.get("partition_ids") {
+            Some(Value::Array(Array(ids))) => ids.clone(),
+            Some(Value::List(ids)) => ids.clone(),
+            _ => return Err(gone("the service does not name the hub's partitions")),
         };
-        let answer: ReadResponse = self
-            .client
-            .call(asked)
-            .await
-            .map_err(|error| error.to_string())?;
-        let ids = answer.entity_attributes.get("partition_ids").cloned();
-        let Some(Value::Array(Array(ids))) = ids else {
-            return Err("the service does not name the hub's partitions".to_owned());
-        };
-        Ok(ids
-            .into_iter()
-            .filter_map(|id| String::try_from(id).ok())
-            .collect())
+        let names = ids.into_iter().map(String::try_from);
+        names
+            .collect::<Result<_, _>>()
+            .map_err(|_| gone("the service names partitions otherwise than by text"))
     }
 
-    pub(super) async fn bounds(&mut self, partition: &str) -> Result<Bounds, String> {
-        let asked = Read {
-            hub: &self.hub,
-            partition: Some(partition),
-        };
-        let answer: ReadResponse = self
-            .client
-            .call(asked)
-            .await
-            .map_err(|error| error.to_string())?;
-        let number = |name: &str| match answer.entity_attributes.get(name) {
+    pub(super) async fn bounds(&mut self, partition: &str) -> Result<Bounds, Fault> {
+        let answer = self.ask(Some(partition)).await?;
+        let attributes = &answer.entity_attributes;
+        let number = |name: &str| match attributes.get(name) {
             Some(Value::Long(number)) => Ok(*number),
-            _ => Err(format!(
+            _ => Err(gone(format!(
                 "the service does not tell {name} of partition {partition}"
-            )),
+            ))),
         };
         let end = number("last_enqueued_sequence_number")? + 1;
+        let is_empty = matches!(
+            attributes.get("is_partition_empty"),
+            Some(Value::Bool(true))
+        );
+        let oldest = number("begin_sequence_number")?.clamp(0, end);
+        let newest_ms = match attributes.get("last_enqueued_time_utc") {
+            Some(Value::Timestamp(time)) => Some(time.milliseconds()),
+            _ => None,
+        };
         Ok(Bounds {
-            oldest: number("begin_sequence_number")?.clamp(0, end),
+            oldest: if is_empty { end } else { oldest },
             end,
+            newest_ms,
         })
+    }
+
+    async fn ask(&mut self, partition: Option<&str>) -> Result<ReadResponse, Fault> {
+        let asked = Read {
+            hub: &self.hub,
+            partition,
+        };
+        match timeout(PATIENCE, self.client.call(asked)).await {
+            Ok(answer) => answer.map_err(|error| of_asking(&error)),
+            // An answer that comes late would be taken for that of the next question.
+            Err(_) => Err(gone("no answer to a question")),
+        }
     }
 }
