@@ -198,13 +198,6 @@ impl Access {
         }
     }
 
-    /// The service does not take what a claim shows; the next one shows something newer.
-    pub(crate) fn refused(&self, claim: &Claim) {
-        if let (Proof::Identity { tokens, audience }, Some(issued)) = (&self.proof, &claim.issued) {
-            tokens.refused(audience, issued);
-        }
-    }
-
     /// A secret may come from a program, which takes its time.
     async fn resolve(&self, source: &SecretSource) -> Result<Secret, AccessError> {
         let (source, folder) = (source.clone(), self.config_dir.clone());

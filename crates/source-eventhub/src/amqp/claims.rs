@@ -88,7 +88,9 @@ impl Claims {
         match put {
             Ok(Ok(())) => Ok(claim.look_again),
             Ok(Err(error @ AskError::Status(_))) => {
-                access.refused(&claim);
+                if let Some(issued) = &claim.issued {
+                    access.refused(issued);
+                }
                 Err(NotShown::Refused(self.refused(access, &error)))
             }
             Ok(Err(error)) => Err(NotShown::Gone(of_asking(&error))),
