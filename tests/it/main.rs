@@ -6,4 +6,5 @@ mod eventhub_judge;
 mod eventhub_kafka;
 mod pipeline;
 mod restart;
+mod spool;
 mod syslog;

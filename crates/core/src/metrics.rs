@@ -123,6 +123,10 @@ metrics! {
         "Events written to the dead letters.";
     DEAD_LETTER_BYTES = Gauge process "tapline_dead_letter_bytes" []
         "Size of the dead letters on disk.";
+    SPOOL_BYTES = Gauge component "tapline_spool_bytes" []
+        "Size of the spool on disk.";
+    SPOOL_EVENTS = Gauge component "tapline_spool_events" []
+        "Events in the spool that are not yet delivered.";
     BUDGET_BYTES = Gauge process "tapline_memory_budget_used_bytes" []
         "Bytes of unsettled events in memory.";
 }

@@ -17,5 +17,5 @@ mod queue;
 mod settings;
 mod spool;
 
-// pub use settings::SpoolSettings;
-// pub use spool::Spool;
+pub use settings::SpoolSettings;
+pub use spool::Spool;

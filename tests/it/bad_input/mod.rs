@@ -7,7 +7,7 @@ mod commands;
 mod files;
 mod forging;
 mod receivers;
-mod scene;
+pub(crate) mod scene;
 mod signals;
 mod tokens;
 

@@ -198,7 +198,7 @@ sinks:
 }
 
 /// A source `alerts` with short intervals.
-pub(super) fn source(microsoft: &Simulation) -> String {
+pub(crate) fn source(microsoft: &Simulation) -> String {
     let at = microsoft.announcement();
     format!(
         r#"sources:
@@ -231,7 +231,7 @@ pub(super) fn time(seconds: i64) -> String {
 }
 
 /// A plain alert, last changed so many seconds from now.
-pub(super) fn alert(id: &str, seconds: i64) -> Value {
+pub(crate) fn alert(id: &str, seconds: i64) -> Value {
     json!({
         "@odata.type": "#microsoft.graph.security.alert",
         "id": id,

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use tapline_core::{
     BuildContext, BuildError, ComponentKind, ComponentName, Problem, Sink, Source, Transform,
 };
+use tapline_spool::SpoolSettings;
 
 use super::attempts::{Findings, redact, settings, settings_beside};
 use super::file::{ProxySettings, TlsSettings, check_name};
@@ -29,7 +30,7 @@ struct ComponentSettings {
     #[serde(rename = "config", default)]
     _config: Option<IgnoredAny>,
     #[serde(default)]
-    spool: Option<IgnoredAny>,
+    spool: Option<SpoolSettings>,
     #[serde(default)]
     proxy: Option<ProxySettings>,
     #[serde(default)]
@@ -46,6 +47,8 @@ pub(crate) struct Component {
     pub(crate) inputs: Option<Vec<(Arc<str>, Position)>>,
     /// Nothing if something is wrong with it.
     pub(crate) built: Option<Built>,
+    /// A queue on disk in front of it.
+    pub(crate) spool: Option<SpoolSettings>,
 }
 
 /// A component that can be started.
@@ -154,6 +157,7 @@ impl ComponentReader<'_> {
             position: self.entry.position,
             inputs: self.inputs(),
             built,
+            spool: read.and_then(|read| read.spool),
         }
     }
 
@@ -161,8 +165,11 @@ impl ComponentReader<'_> {
         let mut wrong = |key: &str, message: &str| {
             self.report(self.entry.node.find(key), key, message, findings);
         };
-        if read.spool.is_some() {
-            wrong("spool", "not supported in this version");
+        if read.spool.is_some() && self.kind != ComponentKind::Sink {
+            wrong("spool", "only a sink has a spool");
+        }
+        for problem in read.spool.iter().flat_map(SpoolSettings::problems) {
+            wrong(&format!("spool.{}", problem.path), &problem.message);
         }
         if read.inputs.is_some() && self.kind == ComponentKind::Source {
             wrong("inputs", "a source reads from outside and has no inputs");

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use tapline_core::ComponentKind;
+use tapline_core::{BuildContext, ComponentKind, ComponentName};
+use tapline_spool::{Spool, SpoolSettings};
 
 use super::components::{AnyFactory, Component};
 use super::mistake::Mistake;
@@ -242,10 +243,46 @@ fn place(mut component: Component, topology: &mut Topology) {
             inputs,
             build,
         }),
-        AnyFactory::Sink(build) => topology.sinks.push(Node {
-            name,
-            inputs,
-            build,
-        }),
+        AnyFactory::Sink(build) => {
+            let inputs = match component.spool {
+                Some(settings) => place_spool(&name.id, settings, inputs, topology),
+                None => inputs,
+            };
+            topology.sinks.push(Node {
+                name,
+                inputs,
+                build,
+            });
+        }
     }
+}
+
+/// Puts a queue on disk in front of a sink: what the sink reads from then on.
+fn place_spool(
+    sink: &Arc<str>,
+    settings: SpoolSettings,
+    inputs: Vec<Arc<str>>,
+    topology: &mut Topology,
+) -> Vec<Arc<str>> {
+    // No component of a file has a colon in its name.
+    let name = |kind, word| ComponentName {
+        kind,
+        type_name: "spool",
+        id: format!("{sink}:{word}").into(),
+    };
+    let spool = Spool::new(Arc::clone(sink), settings);
+    let (intake, feed) = (spool.clone(), spool);
+    let source = name(ComponentKind::Source, "spooled");
+    let output = Arc::clone(&source.id);
+    topology.sinks.push(Node {
+        name: name(ComponentKind::Sink, "spool"),
+        inputs,
+        build: Arc::new(move |cx: &BuildContext| intake.sink(cx)),
+    });
+    topology.sources.push(Node {
+        name: source,
+        inputs: Vec::new(),
+        build: Arc::new(move |cx: &BuildContext| feed.source(cx)),
+    });
+    vec![output]
 }

@@ -454,14 +454,14 @@ fn keys_at_the_top_are_checked_like_all_others() {
 fn keys_beside_config_are_checked_too() {
     let text = with_graph(
         &["a"],
-        "sinks:\n  f: { type: file, inputs: [a], spool: { max_bytes: 5 }, confg: {}, config: { pth: x } }\n",
+        "sinks:\n  f: { type: file, inputs: [a], spool: { max_bytes: 16777216 }, confg: {}, config: { pth: x } }\n",
     );
     check(
         &text,
         &[
-            "p.yaml:5:58: sinks.f.confg: unknown key; did you mean config?",
-            "p.yaml:5:77: sinks.f.config: key path is missing",
-            "p.yaml:5:79: sinks.f.config.pth: unknown key; did you mean path?",
+            "p.yaml:5:65: sinks.f.confg: unknown key; did you mean config?",
+            "p.yaml:5:84: sinks.f.config: key path is missing",
+            "p.yaml:5:86: sinks.f.config.pth: unknown key; did you mean path?",
         ],
     );
     let text = with_graph(
@@ -470,7 +470,7 @@ fn keys_beside_config_are_checked_too() {
     );
     check(
         &text,
-        &["p.yaml:5:33: sinks.f.spool: not supported in this version"],
+        &["p.yaml:5:42: sinks.f.spool.max_bytes: expected at least 16777216 (16 MiB), found 5"],
     );
     let text = with_graph(
         &["a b"],

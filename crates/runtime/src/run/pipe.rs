@@ -150,7 +150,8 @@ impl Pipe {
         held
     }
 
-    /// Says of every event where it was read, and who waits for it.
+    /// Says of every event where it was read, and who waits for it. What comes out of a spool knows
+    /// already where it was read.
     fn mark(&self, batch: &mut Batch, ticket: &Ticket) {
         let rejected = batch
             .rejected
@@ -158,11 +159,13 @@ impl Pipe {
             .map(|rejected| &mut rejected.event);
         for event in batch.events.iter_mut().chain(rejected) {
             let meta = event.meta_mut();
-            meta.component = Arc::clone(&self.component.id);
-            meta.origin = Origin {
-                partition: Arc::clone(&self.partition),
-                cursor: batch.after.clone(),
-            };
+            if meta.component.is_empty() {
+                meta.component = Arc::clone(&self.component.id);
+                meta.origin = Origin {
+                    partition: Arc::clone(&self.partition),
+                    cursor: batch.after.clone(),
+                };
+            }
             event.attach(ticket.clone());
         }
     }

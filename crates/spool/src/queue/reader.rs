@@ -100,7 +100,9 @@ impl Reader {
         let state = self.queue.lock();
         let mut segments = state.segments.iter();
         let here = segments.find(|known| known.first == self.position.segment);
-        let segment = here.copied().or_else(|| state.holding(self.position.number));
+        let segment = here
+            .copied()
+            .or_else(|| state.holding(self.position.number));
         let end = Known {
             first: state.end.segment,
             bytes: state.end.offset,

@@ -91,7 +91,10 @@ fn a_queue_that_is_full_takes_nothing_until_something_is_delivered() {
 
     let larger = "x".repeat(10_000);
     let refused = writer.append(&[body.as_str(), larger.as_str()]);
-    assert!(matches!(refused, Err(AppendError::TooLarge { index: 1, .. })));
+    assert!(matches!(
+        refused,
+        Err(AppendError::TooLarge { index: 1, .. })
+    ));
 }
 
 #[test]
