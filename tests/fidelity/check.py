@@ -160,6 +160,7 @@ class Check:
     def all_to_cef(self):
         """Every line is what the standard allows, by a reader that is not ours."""
         lines = as_lines([record for _, record in self.samples]) + self.generated
+        lines += as_lines([record for _, record in self.rows] + self.generated_rows)
         written = program.normalize(self.tapline, lines, "cef")
         keys = cef_checks.dictionary(self.shared)
         events = cef_reader.read(written)

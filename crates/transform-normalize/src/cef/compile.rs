@@ -1,7 +1,7 @@
 //! From a mapping file to a plan, proven against the key dictionary on the way.
 
 use crate::engine::Expr;
-use crate::mapping::{Compiler, Context, Files, MappingProblem, Member, Target, Yaml, YamlValue};
+use crate::mapping::{Compiler, Files, MappingProblem, Member, Target, Yaml, YamlValue};
 
 use super::dictionary::Holds;
 use super::escape;
@@ -26,7 +26,9 @@ pub(crate) fn compile(
     text: &str,
     options: &CefOptions,
 ) -> Result<CefPlan, Vec<MappingProblem>> {
-    let yaml = Yaml::read(name, text).map_err(|problem| vec![problem])?;
+    let yaml = Yaml::read(name, text)
+        .and_then(|file| files.extended(file, Target::Cef))
+        .map_err(|problem| vec![problem])?;
     let mut build = Build {
         compiler: Compiler::new(files, Target::Cef, &yaml),
         options,
@@ -56,6 +58,7 @@ impl Build<'_> {
     fn plan(&mut self, file: &Yaml) -> CefPlan {
         let known = [
             "vendor", "product", "version", "aliases", "tables", "select", "header", "keys",
+            "extends", "row", "json",
         ];
         self.compiler.only(file, &known);
         let prefix = self.prefix(file);
@@ -130,14 +133,14 @@ impl Build<'_> {
         let all = self.needed(header, name);
         all.elements()
             .iter()
-            .map(|one| self.compiler.scalar(one, &Context::root()))
+            .map(|one| self.compiler.scalar(one, &self.compiler.start()))
             .collect()
     }
 
     fn severity(&mut self, header: &Yaml) -> Expr {
         let severity = self.needed(header, "severity");
         self.compiler.ids = Some(SEVERITIES.collect());
-        let expr = self.compiler.scalar(&severity, &Context::root());
+        let expr = self.compiler.scalar(&severity, &self.compiler.start());
         self.compiler.ids = None;
         expr
     }
@@ -169,7 +172,7 @@ impl Build<'_> {
             from: self.from(&member.value, &key),
             when: yaml
                 .member("when")
-                .map(|when| self.compiler.predicate(when, &Context::root())),
+                .map(|when| self.compiler.predicate(when, &self.compiler.start())),
             unless: self.unless(yaml),
             whole_in: self.whole_in(yaml),
             key,
@@ -193,7 +196,7 @@ impl Build<'_> {
     }
 
     fn from(&mut self, value: &Yaml, key: &OutputKey) -> From {
-        let root = Context::root();
+        let root = self.compiler.start();
         if let Some(list) = value.member("list") {
             self.compiler.only(value, &["list"]);
             let values = list.elements().iter();

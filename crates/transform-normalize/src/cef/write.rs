@@ -86,7 +86,7 @@ impl CefWriter {
             Holds::Time => self.put_time(&rule.key, run, got),
             Holds::Ipv4 | Holds::Ipv6 => self.put_address(&rule.key, run, got),
             Holds::Double => self.put_checked(&rule.key, run, got, is_finite),
-            Holds::Mac => self.put_checked(&rule.key, run, got, is_mac),
+            Holds::Mac => self.put_mac(&rule.key, run, got),
         };
         if !fits {
             self.line.unfit();
@@ -161,6 +161,17 @@ impl CefWriter {
         found_any
     }
 
+    fn put_mac(&mut self, key: &OutputKey, run: &mut Run<'_>, got: Got) -> bool {
+        let Some(text) = run.got_text(got) else {
+            return false;
+        };
+        let found = mac(run.str(text).trim());
+        if let Some(found) = found.as_ref().and_then(|mac| std::str::from_utf8(mac).ok()) {
+            self.line.text(key, found);
+        }
+        found.is_some()
+    }
+
     fn put_checked(
         &mut self,
         key: &OutputKey,
@@ -178,6 +189,25 @@ impl CefWriter {
         }
         false
     }
+}
+
+/// Six pairs of digits with colons, from pairs with `:` or `-` or from twelve digits.
+fn mac(text: &str) -> Option<[u8; 17]> {
+    let bytes = text.as_bytes();
+    let step = match bytes.len() {
+        17 => 3,
+        12 => 2,
+        _ => return None,
+    };
+    let mut mac = [b':'; 17];
+    for (index, pair) in bytes.chunks(step).enumerate() {
+        let separated = pair.get(2).is_none_or(|end| matches!(end, b':' | b'-'));
+        if !separated || !pair[..2].iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        mac[index * 3..index * 3 + 2].copy_from_slice(&pair[..2]);
+    }
+    Some(mac)
 }
 
 /// Writes text, and once more whole where the mapping says so and the key was too short for it.
@@ -259,14 +289,6 @@ fn is_finite(text: &str) -> bool {
     text.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// Six bytes in hexadecimal, with colons or hyphens between.
-fn is_mac(text: &str) -> bool {
-    let separator = if text.contains(':') { ':' } else { '-' };
-    let is_byte =
-        |part: &str| part.len() == 2 && part.bytes().all(|digit| digit.is_ascii_hexdigit());
-    text.len() == 17 && text.split(separator).all(is_byte)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,10 +310,16 @@ mod tests {
 
     #[test]
     fn a_mac_address_has_six_bytes() {
-        let check = |text, expected| assert_eq!(is_mac(text), expected, "{text}");
-        check("00:11:22:aa:BB:cc", true);
-        check("00-11-22-aa-BB-cc", true);
-        check("00:11:22:aa:BB", false);
-        check("00:11:22:aa:BB:c=", false);
+        let check = |text, expected: Option<&str>| {
+            let found = mac(text).map(|mac| String::from_utf8(mac.to_vec()).expect("text"));
+            assert_eq!(found.as_deref(), expected, "{text}");
+        };
+        check("00:11:22:aa:BB:cc", Some("00:11:22:aa:BB:cc"));
+        check("00-11-22-aa-BB-cc", Some("00:11:22:aa:BB:cc"));
+        check("001122aaBBcc", Some("00:11:22:aa:BB:cc"));
+        check("00:11:22:aa:BB", None);
+        check("00:11:22:aa:BB:c=", None);
+        check("00=11:22:aa:BB:cc", None);
+        check("00:11:22:aa:BB:é", None);
     }
 }

@@ -9,8 +9,8 @@ use super::yaml::{Member, Yaml, YamlValue};
 impl Files {
     /// A mapping file with the keys of the blocks that it extends, as if they stood in it.
     ///
-    /// Lists are joined, and maps too, where the file's own member of a name counts; of the rest
-    /// the file's own counts.
+    /// Lists are joined, the file's own elements first, and maps too, where the file's own member of
+    /// a name counts; of the rest the file's own counts. A later block stands over an earlier one.
     ///
     /// # Errors
     /// A block that is not there or not YAML.
@@ -71,7 +71,7 @@ fn over(base: Yaml, file: Yaml) -> Yaml {
 
 fn join(known: &mut Member, own: Member) {
     match (&mut known.value.value, own.value.value) {
-        (YamlValue::List(known), YamlValue::List(own)) => known.extend(own),
+        (YamlValue::List(known), YamlValue::List(own)) => drop(known.splice(0..0, own)),
         (YamlValue::Map(known), YamlValue::Map(own)) => {
             for member in own {
                 match known.iter_mut().find(|one| one.name == member.name) {
