@@ -234,6 +234,13 @@ impl Metrics {
         }
     }
 
+    fn forget(&self, metric: &Metric, labels: &[&str]) {
+        if let Family::Gauge(family) = self.family(metric) {
+            // An error means that there is none.
+            drop(family.remove_label_values(labels));
+        }
+    }
+
     fn histogram(&self, metric: &Metric, labels: &[&str]) -> Histogram {
         match self.family(metric) {
             Family::Histogram(family) => family.with_label_values(labels),
@@ -308,6 +315,12 @@ impl ComponentMetrics {
         self.metrics.gauge(metric, &self.with(labels))
     }
 
+    /// Shows a gauge of the component no longer, such as that of a partition that another process
+    /// reads now.
+    pub fn forget(&self, metric: &Metric, labels: &[&str]) {
+        self.metrics.forget(metric, &self.with(labels));
+    }
+
     /// A histogram of the component.
     pub fn histogram(&self, metric: &Metric, labels: &[&str]) -> Histogram {
         self.metrics.histogram(metric, &self.with(labels))
@@ -341,6 +354,27 @@ mod tests {
         let text = String::from_utf8(metrics.render()).expect("text");
         let line = r#"tapline_sink_retries_total{component_id="lake",component_kind="sink",component_type="kafka",reason="queue_full"} 1"#;
         assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn a_gauge_that_was_forgotten_is_not_shown() {
+        let metrics = Metrics::new().expect("the table is right");
+        let component = metrics.component(&ComponentName {
+            kind: ComponentKind::Source,
+            type_name: "eventhub",
+            id: "hunting".into(),
+        });
+        for partition in ["defender/0", "defender/1"] {
+            component
+                .gauge(&SOURCE_BACKLOG_EVENTS, &[partition])
+                .set(3.0);
+        }
+        component.forget(&SOURCE_BACKLOG_EVENTS, &["defender/0"]);
+        let text = String::from_utf8(metrics.render()).expect("text");
+        assert!(
+            !text.contains("defender/0") && text.contains("defender/1"),
+            "{text}"
+        );
     }
 
     #[test]

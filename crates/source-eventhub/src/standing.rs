@@ -13,7 +13,8 @@ const SILENT_MS: i64 = 10_000;
 
 /// The standing of one partition, shared by its reader and by who shows it.
 pub(crate) struct Standing {
-    backlog: Gauge,
+    metrics: ComponentMetrics,
+    partition: String,
     lag: Gauge,
     last_success: Gauge,
     state: Mutex<State>,
@@ -39,7 +40,8 @@ impl Standing {
     /// A partition that is read from a sequence number on.
     pub(crate) fn new(metrics: &ComponentMetrics, partition: &str, next: i64) -> Self {
         Self {
-            backlog: metrics.gauge(&SOURCE_BACKLOG_EVENTS, &[partition]),
+            metrics: metrics.clone(),
+            partition: partition.to_owned(),
             lag: metrics.gauge(&SOURCE_LAG_SECONDS, &[partition]),
             last_success: metrics.gauge(&SOURCE_LAST_SUCCESS, &[partition]),
             state: Mutex::new(State {
@@ -93,11 +95,16 @@ impl Standing {
         Timestamp::now().as_millisecond() - self.state().good_ms > SILENT_MS
     }
 
-    /// Shows what is known now.
+    /// Shows what is known now; the backlog once the service has told where the partition ends.
     pub(crate) fn show(&self) {
         let state = self.state();
         let now = Timestamp::now().as_millisecond();
-        self.backlog.set(state.backlog() as f64);
+        if state.end.is_some() {
+            let backlog = self
+                .metrics
+                .gauge(&SOURCE_BACKLOG_EVENTS, &[&self.partition]);
+            backlog.set(state.backlog() as f64);
+        }
         self.lag.set(state.lag_ms(now) as f64 / 1000.0);
         self.last_success.set(state.good_ms as f64 / 1000.0);
     }
@@ -111,8 +118,13 @@ impl Standing {
 impl Drop for Standing {
     /// Another replica shows the partition from now on, or nobody needs to.
     fn drop(&mut self) {
-        self.backlog.set(0.0);
-        self.lag.set(0.0);
+        for metric in [
+            SOURCE_BACKLOG_EVENTS,
+            SOURCE_LAG_SECONDS,
+            SOURCE_LAST_SUCCESS,
+        ] {
+            self.metrics.forget(&metric, &[&self.partition]);
+        }
     }
 }
 

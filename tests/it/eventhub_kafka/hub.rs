@@ -14,6 +14,26 @@ pub(super) const NAMESPACE: &str = "contoso.servicebus.windows.net";
 /// Records of a message.
 pub(super) const RECORDS: usize = 10;
 
+/// A source that reads the hub in clear text, and a sink beside it; `more` are further settings of
+/// the source, indented by six blanks.
+pub(super) fn source(kafka: &Kafka, group: &str, more: &str) -> String {
+    format!(
+        r#"sources:
+  hunting:
+    type: eventhub
+    config:
+      namespace: {NAMESPACE}
+      hubs: [{HUB}]
+      consumer_group: {group}
+      auth: {{ sas: {{ policy: listen, key: "a2V5" }} }}
+      endpoints: {{ kafka: "plaintext://{address}" }}
+{more}sinks:
+  lake: {{ type: kafka, inputs: [hunting], config: {{ brokers: ["{address}"], topic: "out.{{kind}}" }} }}
+"#,
+        address = kafka.address(),
+    )
+}
+
 /// A producer that never puts a message in twice.
 pub(super) fn producer(kafka: &Kafka) -> anyhow::Result<FutureProducer> {
     let mut config = ClientConfig::new();

@@ -1,7 +1,7 @@
 //! Three replicas share a hub, while some of them, and the broker, come and go.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -15,7 +15,7 @@ use tapline_e2e::wait_for;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::hub::{HUB, NAMESPACE, RECORDS, arrived, message, names, producer};
+use super::hub::{HUB, RECORDS, arrived, message, names, producer, source};
 
 const PARTITIONS: i32 = 12;
 /// Nothing is ever put into this one.
@@ -73,22 +73,9 @@ struct Replica {
 
 impl Replica {
     fn new(kafka: &Kafka) -> anyhow::Result<Self> {
-        let components = format!(
-            r#"sources:
-  hunting:
-    type: eventhub
-    config:
-      namespace: {NAMESPACE}
-      hubs: [{HUB}]
-      consumer_group: {GROUP}
-      auth: {{ sas: {{ policy: listen, key: "a2V5" }} }}
-      endpoints: {{ kafka: "plaintext://{address}" }}
-      librdkafka: {{ session.timeout.ms: 6000, heartbeat.interval.ms: 1000 }}
-sinks:
-  lake: {{ type: kafka, inputs: [hunting], config: {{ brokers: ["{address}"], topic: "out.{{kind}}" }} }}
-"#,
-            address = kafka.address(),
-        );
+        let timeouts =
+            "      librdkafka: { session.timeout.ms: 6000, heartbeat.interval.ms: 1000 }\n";
+        let components = source(kafka, GROUP, timeouts);
         Ok(Self {
             pipeline: Pipeline::new(&components)?,
             process: None,
@@ -228,28 +215,29 @@ impl Scene {
         eprintln!("{what}: {arrived} arrived, {repeats} repeats, {unsettled} unsettled at crashes");
     }
 
-    /// Backlog and lag are those of what is owned now; an empty partition has none.
+    /// Backlog and lag are shown of what is owned now, each by its owner alone.
     async fn check_metrics(&self) {
         wait_for("backlog and lag are right", 60, async || {
-            let mut records = 0.0;
+            let (mut shown, mut records) = (BTreeMap::new(), 0.0);
             for replica in &self.replicas {
-                let empty = format!(r#"partition="{HUB}/{EMPTY}""#);
-                let backlog = replica
-                    .metric("tapline_source_backlog_events", &empty)
-                    .await;
-                assert!(backlog == 0.0, "an empty partition has no backlog");
                 let text = replica.pipeline.get("/metrics").await.ok()?;
-                let lags = text
-                    .lines()
-                    .filter(|line| line.starts_with("tapline_source_lag_seconds{"));
-                let lags = lags.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-                if lags.fold(0.0, f64::max) > 10.0 {
+                let backlogs = series(&text, "tapline_source_backlog_events", "partition");
+                let lags = series(&text, "tapline_source_lag_seconds", "stream");
+                if lags.keys().ne(backlogs.keys()) || lags.values().any(|lag| *lag > 10.0) {
                     return None;
+                }
+                for (partition, backlog) in backlogs {
+                    if shown.insert(partition, backlog).is_some() {
+                        return None;
+                    }
                 }
                 let table = "tapline_source_table_records_total";
                 records += replica.metric(table, r#"table="AlertInfo""#).await;
             }
-            (records > 0.0).then_some(())
+            let is_right = shown.len() == PARTITIONS as usize
+                && shown[&format!("{HUB}/{EMPTY}")] == 0.0
+                && records > 0.0;
+            is_right.then_some(())
         })
         .await;
     }
@@ -276,6 +264,19 @@ impl Scene {
         );
         Ok(())
     }
+}
+
+/// The values of a metric by one of its labels.
+fn series(text: &str, metric: &str, label: &str) -> BTreeMap<String, f64> {
+    let lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(metric)?.strip_prefix('{'));
+    let values = lines.filter_map(|line| {
+        let (_, rest) = line.split_once(&format!("{label}=\""))?;
+        let (value, _) = rest.split_once('"')?;
+        Some((value.to_owned(), line.rsplit(' ').next()?.parse().ok()?))
+    });
+    values.collect()
 }
 
 fn committed(consumer: &BaseConsumer) -> anyhow::Result<i64> {

@@ -102,6 +102,23 @@ impl Kafka {
         Ok(())
     }
 
+    /// A client that changes topics.
+    pub fn admin(&self) -> anyhow::Result<AdminClient<DefaultClientContext>> {
+        Ok(self.client().create()?)
+    }
+
+    /// Runs one of Kafka's own tools, such as `kafka.admin.ConfigCommand`; takes some seconds.
+    pub fn tool(&self, class: &str, arguments: &[&str]) -> anyhow::Result<()> {
+        let mut command = java(class, &[]);
+        let said = command
+            .args(["--bootstrap-server", &self.address()])
+            .args(arguments)
+            .output()?;
+        let text = String::from_utf8_lossy(&said.stdout) + String::from_utf8_lossy(&said.stderr);
+        ensure!(said.status.success(), "{class}: {text}");
+        Ok(())
+    }
+
     /// Makes a topic with one partition and the given settings.
     pub async fn create_topic(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<()> {
         self.create_topic_of(name, 1, settings).await
@@ -114,7 +131,7 @@ impl Kafka {
         partitions: i32,
         settings: &[(&str, &str)],
     ) -> anyhow::Result<()> {
-        let admin: AdminClient<DefaultClientContext> = self.client().create()?;
+        let admin = self.admin()?;
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         for (key, value) in settings {
             topic = topic.set(key, value);

@@ -42,6 +42,7 @@ pub(super) struct Board {
     commit_failed: AtomicBool,
     statistics: Mutex<Option<Statistics>>,
     error: Mutex<Option<RDKafkaErrorCode>>,
+    hub_in_trouble: Notify,
     token: Mutex<Option<Token>>,
 }
 
@@ -122,8 +123,18 @@ impl Board {
         lock(&self.error).take()
     }
 
-    /// Keeps the first error; of "all brokers down" the others tell the reason.
+    /// Completes when some hub may not be there, or may not be read. Cancel-safe.
+    pub(super) async fn hub_in_trouble(&self) {
+        self.hub_in_trouble.notified().await;
+    }
+
+    /// Keeps the first error; of "all brokers down" the others tell the reason. What is wrong with
+    /// one hub alone is looked at elsewhere.
     pub(super) fn note_error(&self, code: RDKafkaErrorCode) {
+        if is_of_hub(code) {
+            self.hub_in_trouble.notify_one();
+            return;
+        }
         let mut kept = lock(&self.error);
         if kept.is_none_or(|kept| kept == RDKafkaErrorCode::AllBrokersDown) {
             *kept = Some(code);
@@ -142,6 +153,15 @@ impl Board {
         lock(&self.changes).push_back(change);
         self.changed.notify_one();
     }
+}
+
+const fn is_of_hub(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -15,12 +15,9 @@ pub(super) const REASONS: [&str; 7] = [
     "service",
 ];
 
-/// A metric label, and what a human should do.
-pub(super) fn fault(code: Code, access: &Access) -> (&'static str, String) {
-    let Access {
-        namespace, hubs, ..
-    } = access;
-    let hubs = hubs.join(", ");
+/// A metric label, and what a human should do about these hubs.
+pub(super) fn fault(code: Code, access: &Access, hubs: &str) -> (&'static str, String) {
+    let namespace = &access.namespace;
     match code {
         Code::SaslAuthenticationFailed | Code::Authentication => {
             ("authentication", refused(access))
@@ -34,7 +31,9 @@ pub(super) fn fault(code: Code, access: &Access) -> (&'static str, String) {
         ),
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => (
             "no_such_hub",
-            format!("{namespace} has no hub of this name: {hubs}"),
+            format!(
+                "{namespace} has no hub of this name: {hubs}; what the streaming API was told to write to has to stand under hubs"
+            ),
         ),
         Code::SSL => (
             "tls",

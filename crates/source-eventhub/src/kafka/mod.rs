@@ -3,38 +3,39 @@
 //! The group decides which partitions this process reads. Of each, what is settled is committed
 //! to the group at most once a second, when it is taken away, and when we stop.
 
+mod commits;
 mod context;
 mod faults;
 mod group;
+mod opening;
+mod owned;
 mod position;
 mod reader;
 pub(crate) mod settings;
+mod watch;
 
 use std::collections::{BTreeMap, HashMap};
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer;
-use rdkafka::{ClientConfig, Message};
 use tapline_core::metrics::{
     ComponentMetrics, ERRORS, SOURCE_PARTITIONS, SOURCE_RECONNECTS, SOURCE_WAIT_SECONDS,
 };
 use tapline_core::{
     BuildContext, BuildError, Labels, OpenError, Source, SourceConfig, SourceContext, SourceError,
 };
-use tapline_entra_auth::Token;
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{debug, error};
 
 use self::context::{Board, Context};
-use self::faults::{REASONS, fault};
+use self::faults::REASONS;
 use self::group::Group;
 use self::reader::KafkaConsumer;
+use self::watch::poll;
 use crate::access::{Access, Credential};
 use crate::config::{EventHubConfig, Scalar};
 use crate::health::{ConnectionHealth, chain};
@@ -45,9 +46,6 @@ use crate::tables::TableChoice;
 /// Commits, metrics, and a look at the errors. The service takes four commits a second of a
 /// partition ("Event Hubs quotas", seen 2026).
 const TICK: Duration = Duration::from_secs(1);
-/// How often the provider is asked whether it has a newer token: ten times in what is left of the
-/// life of the one in hand, within these bounds.
-const TOKEN_TICKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Before a connection is made anew; doubles up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -128,11 +126,12 @@ impl Kafka {
         };
         let mut group = self.join(&config, Arc::clone(&board), cx, health)?;
         let consumer = Arc::clone(&group.consumer);
-        let tokens = self.renew_tokens(&board, health);
+        let (beside, tokens) = (Arc::clone(&consumer), self.renew_tokens(&board, health));
         let ended = tokio::select! {
             reason = poll(consumer) => Ok(Ended::Failed(reason)),
             reason = self.watch_errors(&board, health) => Ok(Ended::Failed(reason)),
             ended = tokens => match ended {},
+            ended = self.watch_hubs(beside, &board, cx) => match ended {},
             ended = self.follow(&mut group, cx) => ended,
         };
         group.leave().await;
@@ -215,67 +214,6 @@ impl Kafka {
                         Err(OpenError::Stopped(_)) if cx.is_stopped() => return Ok(Ended::Stopped),
                         Err(error) => return Err(SourceError(error.to_string())),
                     }
-                }
-            }
-        }
-    }
-
-    /// Tells of errors; ends with one that a new connection with a newly read secret may mend.
-    async fn watch_errors(&self, board: &Board, health: &ConnectionHealth) -> &'static str {
-        let mut ticks = interval(TICK);
-        loop {
-            ticks.tick().await;
-            let Some(code) = board.take_error() else {
-                continue;
-            };
-            let (reason, why) = fault(code, &self.shared.access);
-            health.failed(reason, &why);
-            if reason == "authentication" {
-                return reason;
-            }
-        }
-    }
-
-    async fn renew_tokens(&self, board: &Board, health: &ConnectionHealth) -> Infallible {
-        if !self.shared.access.uses_tokens() {
-            return std::future::pending().await;
-        }
-        loop {
-            sleep(token_tick(board.token().as_ref())).await;
-            match self.shared.access.credential().await {
-                Ok(Credential::Token(token)) => board.set_token(token),
-                Ok(Credential::Password(_)) => {}
-                Err(error) => health.failed("token", &chain(&error)),
-            }
-        }
-    }
-}
-
-fn token_tick(token: Option<&Token>) -> Duration {
-    let (shortest, longest) = TOKEN_TICKS;
-    let left = token.map(|token| token.expires().duration_since(Timestamp::now()));
-    let left = left.and_then(|left| Duration::try_from(left).ok());
-    (left.unwrap_or_default() / 10).clamp(shortest, longest)
-}
-
-/// Serves librdkafka's events. Messages come by the queues of their partitions, which are split
-/// before anything is fetched; should one come here all the same, everything is read again from
-/// what is settled.
-async fn poll(consumer: Arc<KafkaConsumer>) -> &'static str {
-    loop {
-        match consumer.recv().await {
-            Ok(message) => {
-                let (hub, partition) = (message.topic(), message.partition());
-                error!(
-                    hub,
-                    partition, "a message came outside of its partition; connecting anew"
-                );
-                return "service";
-            }
-            Err(error) => {
-                debug!(%error, "told by the consumer");
-                if let Some(code) = error.rdkafka_error_code() {
-                    consumer.context().0.note_error(code);
                 }
             }
         }

@@ -13,7 +13,7 @@ use crate::cursor::HubCursor;
 use crate::start::StartAt;
 
 /// Longest wait for an answer of the service; its own floor is 20 s.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The offset to read next.
 ///

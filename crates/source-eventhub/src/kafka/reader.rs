@@ -143,7 +143,7 @@ impl Reader {
         match error.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => self.skip_gap().await,
             Some(code) => {
-                let (reason, why) = fault(code, &self.access);
+                let (reason, why) = fault(code, &self.access, &self.at.0);
                 self.health.failed(reason, &why);
                 sleep(AGAIN).await;
                 Ok(())

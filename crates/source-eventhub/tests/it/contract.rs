@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 use tapline_core::metrics;
-use tapline_testkit::{assert_metrics, check_source};
+use tapline_testkit::{assert_metrics, check_source, eventually};
 
 use crate::rig::Rig;
 
@@ -29,6 +29,10 @@ async fn every_required_metric_is_there_while_it_reads() {
     rig.fill(3, 0).await;
     let running = rig.run(json!({}));
     rig.host.wait_for_events(6).await;
+    eventually("the service has told where the partitions end", || {
+        rig.metrics().contains(metrics::SOURCE_BACKLOG_EVENTS.name)
+    })
+    .await;
     assert_metrics(
         &rig.cx,
         &[
