@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit e2e fidelity services bench soak
+.PHONY: help demo test lint unit e2e fidelity services bench torture soak
 
 # The services of the end-to-end tests, and the program they run.
 E2E = TAPLINE_E2E=1 TAPLINE_BIN=$(CURDIR)/target/debug/tapline TAPLINE_SERVICES=$(CURDIR)/.services
@@ -38,6 +38,10 @@ fidelity: ## real samples and generated records through `tapline normalize`, che
 
 bench: ## benchmarks, as a table
 	scripts/bench
+
+torture: ## three replicas, crashes, and a broker restart every half minute; MINUTES=5
+	$(CARGO) build -p tapline
+	TAPLINE_REPLICAS_MINUTES=$(or $(MINUTES),5) $(E2E) $(CARGO) test -p tapline-e2e -- --nocapture replicas
 
 soak: ## ten minutes under load, watching memory
 	scripts/soak

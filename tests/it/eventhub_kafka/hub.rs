@@ -81,8 +81,14 @@ pub(super) async fn fill(kafka: &Kafka, numbers: std::ops::Range<usize>) -> anyh
 
 /// How often each record of a hub has arrived, by its name.
 pub(super) fn arrived(arrivals: &Arrivals) -> BTreeMap<String, usize> {
+    arrived_in(arrivals, "")
+}
+
+/// The same of topics whose names begin so.
+pub(super) fn arrived_in(arrivals: &Arrivals, topic: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    for record in arrivals.records() {
+    let records = arrivals.records().into_iter();
+    for record in records.filter(|record| record.topic.starts_with(topic)) {
         let row: serde_json::Value = serde_json::from_slice(&record.body).expect("JSON");
         let name = row["properties"]["AlertId"].as_str().expect("a name");
         *counts.entry(name.to_owned()).or_default() += 1;

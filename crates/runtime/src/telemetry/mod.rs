@@ -1,5 +1,6 @@
 //! Logs for people and machines, and traces over OTLP where a file or the environment asks.
 
+mod asked;
 mod otlp;
 
 use std::io::{self, IsTerminal};
@@ -15,6 +16,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use asked::Asked;
 pub use otlp::OtlpError;
 
 /// `telemetry:` of the pipeline file.
@@ -108,10 +110,10 @@ pub fn init(config: &TelemetryConfig) -> Result<Telemetry, TelemetryError> {
         // Only our own spans: those of the exporter's HTTP client would never end.
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("tapline"))
-            .with_filter(Targets::new().with_target("tapline", Level::DEBUG))
+            .with_filter(Asked(Targets::new().with_target("tapline", Level::DEBUG)))
     });
     Registry::default()
-        .with(log_layer(config.format, io::stderr).with_filter(filter))
+        .with(log_layer(config.format, io::stderr).with_filter(Asked(filter)))
         .with(traces)
         .try_init()
         .map_err(TelemetryError::Twice)?;
@@ -211,7 +213,13 @@ mod tests {
 
     fn lines(format: LogFormat, log: impl FnOnce()) -> String {
         let captured = Captured::default();
-        let subscriber = Registry::default().with(log_layer(format, captured.clone()));
+        let config = TelemetryConfig {
+            filter: Some(DEFAULT_FILTER.to_owned()),
+            ..TelemetryConfig::default()
+        };
+        let filter = filter(&config).expect("the filter is ours");
+        let layer = log_layer(format, captured.clone()).with_filter(Asked(filter));
+        let subscriber = Registry::default().with(layer);
         tracing::subscriber::with_default(subscriber, log);
         let bytes = captured.0.lock().expect("not poisoned").clone();
         String::from_utf8(bytes).expect("text")

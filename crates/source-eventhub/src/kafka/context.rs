@@ -59,6 +59,9 @@ pub(super) struct Statistics {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct BrokerStatistics {
+    /// Connections that ended, since the start.
+    #[serde(default)]
+    pub(super) disconnects: i64,
     #[serde(default)]
     pub(super) throttle: Throttle,
 }

@@ -15,6 +15,11 @@ pub(super) const REASONS: [&str; 7] = [
     "service",
 ];
 
+/// Why a connection or an assignment was made anew although nothing was refused: it broke, and
+/// librdkafka made the next one by itself; or the group had given us up.
+pub(super) const DISCONNECTED: &str = "disconnected";
+pub(super) const ASSIGNMENT_LOST: &str = "assignment_lost";
+
 /// A metric label, and what a human should do about these hubs.
 pub(super) fn fault(code: Code, access: &Access, hubs: &str) -> (&'static str, String) {
     let namespace = &access.namespace;

@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
-use tapline_core::metrics::{SOURCE_PARTITIONS, SOURCE_WAIT_SECONDS};
+use tapline_core::metrics::{SOURCE_PARTITIONS, SOURCE_RECONNECTS, SOURCE_WAIT_SECONDS};
 use tapline_core::{OpenError, SourceContext};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Shared;
 use super::context::{Board, Change, HubPartition, Statistics, list};
+use super::faults::{ASSIGNMENT_LOST, DISCONNECTED};
 use super::opening::Opened;
 use super::owned::Owned;
 use super::reader::KafkaConsumer;
@@ -31,6 +32,8 @@ pub(super) struct Group {
     pub(super) owned: HashMap<HubPartition, Owned>,
     /// Answers of the service counted by the last statistics.
     pub(super) answers: i64,
+    /// Connections that had ended by then.
+    pub(super) disconnects: i64,
 }
 
 impl Group {
@@ -44,11 +47,13 @@ impl Group {
             Change::Revoked(partitions) => self.give_away(partitions).await,
         }
         self.board.answered();
-        let metrics = &self.shared.metrics;
-        metrics
-            .gauge(&SOURCE_PARTITIONS, &[])
-            .set(self.owned.len() as f64);
+        self.show_owned();
         Ok(())
+    }
+
+    fn show_owned(&self) {
+        let owned = self.shared.metrics.gauge(&SOURCE_PARTITIONS, &[]);
+        owned.set(self.owned.len() as f64);
     }
 
     async fn take_over(&mut self, partitions: &[HubPartition]) -> Result<(), OpenError> {
@@ -92,7 +97,9 @@ impl Group {
     async fn give_away(&mut self, partitions: &[HubPartition]) {
         let is_lost = self.consumer.assignment_lost();
         self.release(partitions).await;
-        if !is_lost {
+        if is_lost {
+            self.count_reconnects(ASSIGNMENT_LOST, 1);
+        } else {
             self.commit_now(partitions).await;
         }
         self.owned.retain(|at, _| !partitions.contains(at));
@@ -127,6 +134,8 @@ impl Group {
         let all: Vec<_> = self.owned.keys().cloned().collect();
         self.release(&all).await;
         self.commit_now(&all).await;
+        self.owned.clear();
+        self.show_owned();
         let left = tokio::task::spawn_blocking(move || drop(self)).await;
         left.expect("leaving a group does not panic");
     }
@@ -149,7 +158,15 @@ impl Group {
         }
     }
 
+    fn count_reconnects(&self, reason: &str, times: u64) {
+        let metrics = &self.shared.metrics;
+        metrics.counter(&SOURCE_RECONNECTS, &[reason]).inc_by(times);
+    }
+
     fn read(&mut self, statistics: &Statistics) {
+        let ended: i64 = statistics.brokers.values().map(|it| it.disconnects).sum();
+        let before = std::mem::replace(&mut self.disconnects, ended);
+        self.count_reconnects(DISCONNECTED, u64::try_from(ended - before).unwrap_or(0));
         let answers = std::mem::replace(&mut self.answers, statistics.rx);
         if statistics.rx == answers {
             return;

@@ -29,10 +29,10 @@ use tapline_core::metrics::{
 use tapline_core::{
     BuildContext, BuildError, Labels, OpenError, Source, SourceConfig, SourceContext, SourceError,
 };
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use self::context::{Board, Context};
-use self::faults::REASONS;
+use self::faults::{ASSIGNMENT_LOST, DISCONNECTED, REASONS};
 use self::group::Group;
 use self::reader::KafkaConsumer;
 use self::watch::poll;
@@ -46,7 +46,7 @@ use crate::tables::TableChoice;
 /// Commits, metrics, and a look at the errors. The service takes four commits a second of a
 /// partition ("Event Hubs quotas", seen 2026).
 const TICK: Duration = Duration::from_secs(1);
-/// Before a connection is made anew; doubles up to the longest.
+/// Before a connection is made anew; doubles up to the longest, unless one held for longer.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -92,6 +92,8 @@ impl Kafka {
         config.override_network(&mut cx);
         for reason in REASONS {
             cx.metrics.counter(&ERRORS, &["receiving", reason]);
+        }
+        for reason in REASONS.into_iter().chain([DISCONNECTED, ASSIGNMENT_LOST]) {
             cx.metrics.counter(&SOURCE_RECONNECTS, &[reason]);
         }
         cx.metrics.gauge(&SOURCE_PARTITIONS, &[]);
@@ -121,8 +123,9 @@ impl Kafka {
         health: &Arc<ConnectionHealth>,
     ) -> Result<Ended, SourceError> {
         let board = Arc::new(Board::default());
-        let Some(config) = self.settings(&board, health).await else {
-            return Ok(Ended::Failed("token"));
+        let config = match self.settings(&board, health).await {
+            Ok(config) => config,
+            Err(reason) => return Ok(Ended::Failed(reason)),
         };
         let mut group = self.join(&config, Arc::clone(&board), cx, health)?;
         let consumer = Arc::clone(&group.consumer);
@@ -141,14 +144,18 @@ impl Kafka {
         ended
     }
 
-    async fn settings(&self, board: &Board, health: &ConnectionHealth) -> Option<ClientConfig> {
-        let credential = match self.shared.access.credential().await {
-            Ok(credential) => credential,
-            Err(error) => {
-                health.failed("token", &chain(&error));
-                return None;
-            }
+    /// Fails with the reason that was told.
+    async fn settings(
+        &self,
+        board: &Board,
+        health: &ConnectionHealth,
+    ) -> Result<ClientConfig, &'static str> {
+        let failed = |reason, why: &str| {
+            health.failed(reason, why);
+            reason
         };
+        let credential = self.shared.access.credential().await;
+        let credential = credential.map_err(|error| failed("token", &chain(&error)))?;
         if let Credential::Token(token) = &credential {
             board.set_token(token.clone());
         }
@@ -160,7 +167,7 @@ impl Kafka {
             self.extra_ca.as_deref(),
             &credential,
         );
-        made.inspect_err(|why| health.failed("tls", why)).ok()
+        made.map_err(|why| failed("tls", &why))
     }
 
     fn join(
@@ -184,6 +191,7 @@ impl Kafka {
             cx: cx.clone(),
             owned: HashMap::new(),
             answers: 0,
+            disconnects: 0,
         })
     }
 
@@ -228,10 +236,14 @@ impl Source for Kafka {
         let health = Arc::new(health);
         let mut wait = FIRST_WAIT;
         while !cx.is_stopped() {
+            let begun = Instant::now();
             let Ended::Failed(reason) = self.session(&cx, &health).await? else {
                 break;
             };
             metrics.counter(&SOURCE_RECONNECTS, &[reason]).inc();
+            if begun.elapsed() > LONGEST_WAIT {
+                wait = FIRST_WAIT;
+            }
             tokio::select! {
                 () = cx.stopped() => {}
                 () = sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),

@@ -80,6 +80,13 @@ async fn reading_goes_on_after_the_brokers_were_away() {
             uids(&host.events()) == expected
         })
         .await;
+    let broken = r#"type="eventhub",reason="disconnected"}"#;
+    eventually("the broken connections are counted", || {
+        let text = rig.metrics();
+        let mut counts = text.lines().filter_map(|line| line.split_once(broken));
+        counts.any(|(_, count)| count.trim() != "0")
+    })
+    .await;
     running.stop().await;
     assert_eq!(repeats(&rig.host.events()), 0);
 }
