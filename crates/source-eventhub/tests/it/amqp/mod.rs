@@ -1,6 +1,7 @@
 //! Reading over AMQP: a simulated hub, a host, and sources that read it.
 
 mod bodies;
+mod doors;
 mod ends;
 mod owners;
 mod places;
