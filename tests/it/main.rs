@@ -9,3 +9,4 @@ mod pipeline;
 mod restart;
 mod spool;
 mod syslog;
+mod table_lines;

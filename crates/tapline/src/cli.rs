@@ -56,6 +56,8 @@ pub(crate) enum Target {
     Ocsf,
     /// ArcSight's Common Event Format.
     Cef,
+    /// QRadar's Log Event Extended Format 2.0.
+    Leef,
 }
 
 #[derive(Args)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Deserialize;
 use tapline_core::{BuildContext, BuildError, Problem, Transform, TransformConfig};
 
-use crate::cef::{CefOptions, is_key};
+use crate::cef::{CefOptions, Dialect, is_key};
 use crate::edits::Edits;
 use crate::normalizer::{Mappings, Normalizer};
 use crate::transform::Normalize;
@@ -20,7 +20,7 @@ pub enum To {
     Ocsf,
     /// Lines in the Common Event Format of ArcSight.
     Cef,
-    /// Lines in the format of QRadar. Not there yet.
+    /// Lines in the Log Event Extended Format of QRadar, 2.0.
     Leef,
     /// JSON by the Elastic Common Schema. Not there yet.
     Ecs,
@@ -30,9 +30,9 @@ pub enum To {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct NormalizeConfig {
-    /// `ocsf` or `cef`.
+    /// `ocsf`, `cef`, or `leef`.
     pub to: To,
-    /// CEF: what a line may have; longer ones lose whole optional keys. OCSF events are never cut.
+    /// CEF and LEEF: what a line may have; longer ones lose whole optional keys. OCSF events are never cut.
     #[serde(default)]
     pub max_bytes: Option<usize>,
     /// Fields of the record that are taken out before anything is written, such as
@@ -53,16 +53,16 @@ pub struct NormalizeConfig {
     /// CEF: `0`, or `1` for the keys that CEF 1.2 added. Default: 0.
     #[serde(default)]
     pub cef_version: u8,
-    /// CEF: Device Vendor in place of the mapping's.
+    /// CEF and LEEF: vendor in place of the mapping's.
     #[serde(default)]
     pub vendor: Option<String>,
-    /// CEF: Device Product in place of the mapping's: what existing content of a SIEM filters on.
+    /// CEF and LEEF: product in place of the mapping's: what existing content of a SIEM filters on.
     #[serde(default)]
     pub product: Option<String>,
-    /// CEF: Device Version in place of the mapping's.
+    /// CEF and LEEF: product version in place of the mapping's.
     #[serde(default)]
     pub product_version: Option<String>,
-    /// CEF: the key that carries the whole record; none by default.
+    /// CEF and LEEF: the key that carries the whole record; none by default.
     #[serde(default)]
     pub raw_as: Option<String>,
 }
@@ -92,6 +92,10 @@ impl NormalizeConfig {
     pub(crate) fn cef_options(&self) -> CefOptions {
         let defaults = CefOptions::default();
         CefOptions {
+            dialect: match self.to {
+                To::Leef => Dialect::Leef,
+                _ => Dialect::Cef,
+            },
             version_one: self.cef_version == 1,
             vendor: self.vendor.clone(),
             product: self.product.clone(),
@@ -101,7 +105,7 @@ impl NormalizeConfig {
             drop: self
                 .drop
                 .iter()
-                .filter(|name| is_key(name))
+                .filter(|name| self.to == To::Cef && is_key(name))
                 .cloned()
                 .collect(),
         }
@@ -118,10 +122,22 @@ impl NormalizeConfig {
         if self.cef_version > 1 {
             problems.push(Problem::new("cef_version", "must be 0 or 1"));
         }
-        let edited = !self.hash.is_empty() || self.drop.iter().any(|name| !is_key(name));
+        let edited = !self.hash.is_empty()
+            || self
+                .drop
+                .iter()
+                .any(|name| self.to != To::Cef || !is_key(name));
         if self.raw_as.is_some() && edited {
             let message = "the whole record would carry the fields that drop and hash take out";
             problems.push(Problem::new("raw_as", message));
+        }
+        problems
+    }
+
+    fn leef_problems(&self) -> Vec<Problem> {
+        let mut problems = self.cef_problems();
+        if self.cef_version != 0 {
+            problems.push(Problem::new("cef_version", "only to: cef has this setting"));
         }
         problems
     }
@@ -136,7 +152,7 @@ impl NormalizeConfig {
             ("raw_as", self.raw_as.is_some()),
         ];
         let set = settings.into_iter().filter(|(_, set)| *set);
-        set.map(|(path, _)| Problem::new(path, "only to: cef has this setting"))
+        set.map(|(path, _)| Problem::new(path, "only to: cef and to: leef have this setting"))
             .collect()
     }
 }
@@ -148,7 +164,11 @@ impl TransformConfig for NormalizeConfig {
         match self.to {
             To::Ocsf => self.only_for_cef(),
             To::Cef => self.cef_problems(),
-            To::Leef | To::Ecs => vec![Problem::new("to", "not supported yet; use ocsf or cef")],
+            To::Leef => self.leef_problems(),
+            To::Ecs => vec![Problem::new(
+                "to",
+                "not supported yet; use ocsf, cef, or leef",
+            )],
         }
     }
 

@@ -79,7 +79,7 @@ impl Mappings {
                 })?;
         }
         let plans = match config.to {
-            To::Cef => Plans::Cef(
+            To::Cef | To::Leef => Plans::Cef(
                 CefMappings::load(&files, &config.cef_options()).map_err(MappingsError::Wrong)?,
             ),
             _ => ocsf_plans(&files).map_err(MappingsError::Wrong)?,

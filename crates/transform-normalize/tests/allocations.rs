@@ -52,7 +52,10 @@ const ROW: &str = r#"{"time":"2026-05-01T09:55:00.1234567Z","tenantId":"t","oper
 
 #[test]
 fn a_record_costs_one_allocation() {
-    for (to, record) in [(To::Ocsf, RECORD), (To::Cef, RECORD), (To::Ocsf, ROW)] {
+    for (to, record) in [To::Ocsf, To::Cef, To::Leef]
+        .into_iter()
+        .flat_map(|to| [(to, RECORD), (to, ROW)])
+    {
         let mappings = Mappings::load(&NormalizeConfig::new(to), Path::new("."));
         let mut normalizer = Normalizer::new(Arc::new(mappings.expect("ours are right")));
         let meta = Recognizer::default()

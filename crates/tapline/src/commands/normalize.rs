@@ -19,6 +19,7 @@ pub(crate) fn run(arguments: &Normalize) -> anyhow::Result<Exit> {
     let to = match arguments.to {
         Target::Ocsf => To::Ocsf,
         Target::Cef => To::Cef,
+        Target::Leef => To::Leef,
     };
     let mappings = Mappings::load(&NormalizeConfig::new(to), Path::new("."))
         .context("loading the mappings")?;

@@ -1,19 +1,24 @@
 //! From a mapping file to a plan, proven against the key dictionary on the way.
 
 use crate::engine::Expr;
-use crate::mapping::{Compiler, Files, MappingProblem, Member, Target, Yaml, YamlValue};
+use crate::mapping::{Compiler, Files, MappingProblem, Member, Yaml, YamlValue};
 
+use super::dialect::Dialect;
 use super::dictionary::Holds;
-use super::escape;
 use super::line::{PRODUCT_BYTES, VENDOR_BYTES, VERSION_BYTES};
 use super::options::CefOptions;
 use super::output_key::OutputKey;
-use super::plan::{CefPlan, From, Rule};
+use super::plan::{CefPlan, From, Rule, Title};
+use crate::leef;
 
 /// Device Vendor of everything that comes from Defender.
 const VENDOR: &str = "Microsoft";
 /// What may stand beside the key of a rule.
 const RULE_SETTINGS: [&str; 5] = ["label", "when", "unless", "whole_in", "cef_version"];
+/// The same for LEEF, whose keys have no labels.
+const LEEF_RULE_SETTINGS: [&str; 3] = ["when", "unless", "whole_in"];
+/// What a severity of LEEF may be.
+const LEVELS: std::ops::RangeInclusive<i64> = 1..=10;
 const SEVERITIES: std::ops::RangeInclusive<i64> = 0..=10;
 
 /// Compiles the mapping file of one kind.
@@ -27,10 +32,10 @@ pub(crate) fn compile(
     options: &CefOptions,
 ) -> Result<CefPlan, Vec<MappingProblem>> {
     let yaml = Yaml::read(name, text)
-        .and_then(|file| files.extended(file, Target::Cef))
+        .and_then(|file| files.extended(file, options.dialect.target()))
         .map_err(|problem| vec![problem])?;
     let mut build = Build {
-        compiler: Compiler::new(files, Target::Cef, &yaml),
+        compiler: Compiler::new(files, options.dialect.target(), &yaml),
         options,
         keys: Vec::new(),
     };
@@ -63,11 +68,7 @@ impl Build<'_> {
         self.compiler.only(file, &known);
         let prefix = self.prefix(file);
         let header = self.needed(file, "header");
-        self.compiler
-            .only(&header, &["class_id", "name", "severity"]);
-        let class_id = self.alternatives(&header, "class_id");
-        let name = self.alternatives(&header, "name");
-        let severity = self.severity(&header);
+        let (class_id, title) = self.header(&header);
         let keys = self.needed(file, "keys");
         let rules = keys
             .elements()
@@ -81,8 +82,7 @@ impl Build<'_> {
             selections: Vec::new(),
             prefix,
             class_id,
-            name,
-            severity,
+            title,
             rules,
             raw,
             max_bytes,
@@ -91,8 +91,12 @@ impl Build<'_> {
 
     fn prefix(&mut self, file: &Yaml) -> Vec<u8> {
         let options = self.options;
-        let version = if options.version_one { 1 } else { 0 };
-        let mut prefix = format!("CEF:{version}|").into_bytes();
+        let version = match options.dialect {
+            Dialect::Leef => leef::VERSION,
+            Dialect::Cef if options.version_one => "CEF:1|",
+            Dialect::Cef => "CEF:0|",
+        };
+        let mut prefix = version.as_bytes().to_vec();
         let fields = [
             ("vendor", &options.vendor, VENDOR_BYTES),
             ("product", &options.product, PRODUCT_BYTES),
@@ -102,7 +106,7 @@ impl Build<'_> {
             let text = chosen
                 .clone()
                 .unwrap_or_else(|| self.header_constant(file, name));
-            if text.is_empty() || escape::header(&mut prefix, &text, max) {
+            if text.is_empty() || options.dialect.header(&mut prefix, &text, max) {
                 let message = format!("\"{name}\" must be a text of 1 to {max} bytes");
                 self.compiler.problem(&file.at, message);
             }
@@ -129,6 +133,24 @@ impl Build<'_> {
         })
     }
 
+    /// What says which event it is, and what CEF has in its header beyond that.
+    fn header(&mut self, header: &Yaml) -> (Vec<Expr>, Option<Title>) {
+        match self.options.dialect {
+            Dialect::Cef => {
+                self.compiler
+                    .only(header, &["class_id", "name", "severity"]);
+                let class_id = self.alternatives(header, "class_id");
+                let name = self.alternatives(header, "name");
+                let severity = self.severity(header);
+                (class_id, Some(Title { name, severity }))
+            }
+            Dialect::Leef => {
+                self.compiler.only(header, &["event_id"]);
+                (self.alternatives(header, "event_id"), None)
+            }
+        }
+    }
+
     fn alternatives(&mut self, header: &Yaml, name: &str) -> Vec<Expr> {
         let all = self.needed(header, name);
         all.elements()
@@ -147,10 +169,14 @@ impl Build<'_> {
 
     /// One rule: `{ key: value, label: .., when: .., unless: [keys], whole_in: key, cef_version: 1 }`.
     fn rule(&mut self, yaml: &Yaml) -> Option<Rule> {
-        let is_key = |member: &&Member| !RULE_SETTINGS.contains(&member.name.as_str());
+        let known = match self.options.dialect {
+            Dialect::Cef => &RULE_SETTINGS[..],
+            Dialect::Leef => &LEEF_RULE_SETTINGS,
+        };
+        let is_key = |member: &&Member| !known.contains(&member.name.as_str());
         let mut keys = yaml.members().iter().filter(is_key);
         let (Some(member), None) = (keys.next(), keys.next()) else {
-            let settings = RULE_SETTINGS.join(", ");
+            let settings = known.join(", ");
             self.compiler.problem(
                 &yaml.at,
                 format!("expected one key and its value, and at most {settings}"),
@@ -160,6 +186,7 @@ impl Build<'_> {
         let needs_version_one = self.needs_version_one(yaml);
         let label = yaml.member("label").and_then(Yaml::word);
         let made = OutputKey::new(
+            self.options.dialect,
             self.id(&member.name),
             &member.name,
             label.as_deref(),
@@ -211,7 +238,9 @@ impl Build<'_> {
                 return From::Count(path);
             }
         }
+        self.compiler.ids = (key.holds == Holds::Level).then(|| LEVELS.collect());
         let expr = self.compiler.scalar(value, &root);
+        self.compiler.ids = None;
         if !can_hold(key.holds, &expr) {
             let message = format!(
                 "`{}` cannot hold this: it holds {}",
@@ -243,7 +272,7 @@ impl Build<'_> {
     fn whole_in(&mut self, rule: &Yaml) -> Option<OutputKey> {
         let name = rule.member("whole_in")?;
         let word = name.word().unwrap_or_default();
-        let key = OutputKey::new(self.id(&word), &word, None, false);
+        let key = OutputKey::new(self.options.dialect, self.id(&word), &word, None, false);
         let key = key
             .map_err(|why| self.compiler.problem(&name.at, why))
             .ok()?;
@@ -253,7 +282,7 @@ impl Build<'_> {
     fn raw(&mut self) -> Option<OutputKey> {
         let name = self.options.raw_as.as_deref()?;
         // What is wrong with the operator's choice was said when the settings were checked.
-        OutputKey::raw(self.id(name), name).ok()
+        OutputKey::raw(self.options.dialect, self.id(name), name).ok()
     }
 
     /// The number of a key: the same for all rules that write it.
@@ -274,12 +303,17 @@ fn number(place: usize) -> u16 {
 /// Whether a key may ever hold what an expression yields; values of the record are tried later.
 fn can_hold(holds: Holds, expr: &Expr) -> bool {
     let text = matches!(holds, Holds::Text(_));
-    let number = matches!(holds, Holds::Integer | Holds::Long | Holds::Double);
+    let number = matches!(
+        holds,
+        Holds::Integer | Holds::Long | Holds::Double | Holds::Port | Holds::Level
+    );
     match expr {
         Expr::Text(_) => text,
         Expr::Int(_) | Expr::Table { .. } => text || number,
         Expr::Bool(_) => text || (number && holds != Holds::Double),
-        Expr::Meta(crate::engine::MetaField::Time) => text || holds == Holds::Time,
+        Expr::Meta(crate::engine::MetaField::Time) => {
+            text || matches!(holds, Holds::Time | Holds::Date)
+        }
         Expr::Meta(_) => text,
         Expr::First(all) => all.iter().all(|one| can_hold(holds, one)),
         Expr::Cases(cases) => cases.iter().all(|(_, then)| can_hold(holds, then)),

@@ -23,6 +23,14 @@ pub(crate) enum Holds {
     Mac,
     /// Milliseconds since 1970.
     Time,
+    /// A time as text, such as `May 01 2026 09:53:10.765 GMT` (LEEF).
+    Date,
+    /// An address of either family (LEEF).
+    Ip,
+    /// The number of a port (LEEF).
+    Port,
+    /// A severity, 1 to 10 (LEEF).
+    Level,
 }
 
 impl Holds {
@@ -37,6 +45,10 @@ impl Holds {
             Holds::Ipv6 => "an IPv6 address",
             Holds::Mac => "an Ethernet address",
             Holds::Time => "a time, sent as milliseconds since 1970",
+            Holds::Date => "a time, sent as text",
+            Holds::Ip => "an IP address",
+            Holds::Port => "a number from 0 to 65535",
+            Holds::Level => "a number from 1 to 10",
         }
     }
 }

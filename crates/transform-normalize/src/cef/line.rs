@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
+use super::dialect::Dialect;
 use super::escape;
 use super::output_key::OutputKey;
+use crate::leef;
 
 /// Lengths of the header's text fields in bytes, in the standard's order.
 /// Source: CEF standard, document version 27, "Header information".
@@ -15,9 +17,6 @@ pub(crate) const PRODUCT_BYTES: usize = 63;
 pub(crate) const VERSION_BYTES: usize = 31;
 const CLASS_ID_BYTES: usize = 1023;
 const NAME_BYTES: usize = 512;
-
-/// Says that keys were left out to keep within the limit.
-const TRUNCATED: &[u8] = b"MicrosoftDefenderTruncated=1";
 
 /// What writing one event had to leave out.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -41,6 +40,7 @@ pub(crate) struct TooLong {
 /// Gathers one event; kept from event to event, so that only the finished bytes are allocated.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
+    dialect: Dialect,
     text: Vec<u8>,
     header_end: usize,
     parts: Vec<Part>,
@@ -59,15 +59,28 @@ struct Part {
 impl Line {
     /// Starts an event; `prefix` is everything up to the event class id, pipe included.
     pub(crate) fn start(&mut self, prefix: &[u8], class_id: &str, name: &str, severity: u8) {
-        self.text.clear();
-        self.parts.clear();
-        self.losses = Losses::default();
-        self.text.extend_from_slice(prefix);
+        self.begin(Dialect::Cef, prefix);
         self.header_field(class_id, CLASS_ID_BYTES);
         self.header_field(name, NAME_BYTES);
         push_integer(&mut self.text, i64::from(severity));
         self.text.push(b'|');
         self.header_end = self.text.len();
+    }
+
+    /// Starts an event of LEEF, which has no more in its header than the event's id.
+    pub(crate) fn start_leef(&mut self, prefix: &[u8], event_id: &str) {
+        self.begin(Dialect::Leef, prefix);
+        self.header_field(event_id, CLASS_ID_BYTES);
+        self.text.extend_from_slice(leef::DELIMITER_FIELD);
+        self.header_end = self.text.len();
+    }
+
+    fn begin(&mut self, dialect: Dialect, prefix: &[u8]) {
+        self.dialect = dialect;
+        self.text.clear();
+        self.parts.clear();
+        self.losses = Losses::default();
+        self.text.extend_from_slice(prefix);
     }
 
     /// Whether the key of this number was written already.
@@ -81,7 +94,7 @@ impl Line {
             return false;
         }
         let start = self.open(key);
-        let cut = escape::value(&mut self.text, text, key.max_bytes);
+        let cut = self.dialect.value(&mut self.text, text, key.max_bytes);
         self.losses.cut += u32::from(cut);
         self.close(key, start);
         cut
@@ -99,6 +112,18 @@ impl Line {
         let start = self.open(key);
         write!(self.text, "{address}").expect("writing to memory does not fail");
         self.close(key, start);
+    }
+
+    /// Writes a time as text; `false` if it is none that can be written.
+    pub(crate) fn date(&mut self, key: &OutputKey, millis: i64) -> bool {
+        let Ok(time) = jiff::Timestamp::from_millisecond(millis) else {
+            return false;
+        };
+        let start = self.open(key);
+        write!(self.text, "{}", time.strftime(leef::TIME))
+            .expect("writing to memory does not fail");
+        self.close(key, start);
+        true
     }
 
     /// Counts a value that does not fit into its key.
@@ -130,7 +155,8 @@ impl Line {
     }
 
     fn header_field(&mut self, text: &str, max_bytes: usize) {
-        self.losses.cut += u32::from(escape::header(&mut self.text, text, max_bytes));
+        let cut = self.dialect.header(&mut self.text, text, max_bytes);
+        self.losses.cut += u32::from(cut);
         self.text.push(b'|');
     }
 
@@ -152,7 +178,7 @@ impl Line {
 
     fn mark_truncated(&mut self) {
         let start = self.text.len();
-        self.text.extend_from_slice(TRUNCATED);
+        self.text.extend_from_slice(self.dialect.truncated());
         let end = self.text.len();
         self.parts.push(Part {
             id: u16::MAX,
@@ -190,7 +216,7 @@ impl Line {
         line.extend_from_slice(&self.text[..self.header_end]);
         for (index, part) in self.parts.iter().enumerate() {
             if index > 0 {
-                line.push(b' ');
+                line.push(self.dialect.delimiter());
             }
             line.extend_from_slice(&self.text[part.start..part.end]);
         }
@@ -210,7 +236,7 @@ mod tests {
 
     fn key(id: u16, name: &str) -> OutputKey {
         let label = name.starts_with("cs").then_some("Label");
-        OutputKey::new(id, name, label, false).unwrap()
+        OutputKey::new(Dialect::Cef, id, name, label, false).unwrap()
     }
 
     fn finished(line: &mut Line, max_bytes: usize) -> Result<(String, Losses), TooLong> {

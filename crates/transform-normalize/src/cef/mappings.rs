@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::mapping::{Files, MappingProblem, Target};
+use crate::leef;
+use crate::mapping::{Files, MappingProblem};
 
 use super::compile::compile;
+use super::dialect::Dialect;
 use super::options::CefOptions;
 use super::plan::CefPlan;
 
@@ -26,7 +28,7 @@ impl CefMappings {
     /// All mistakes of all files, with their lines.
     pub(crate) fn load(files: &Files, options: &CefOptions) -> Result<Self, Vec<MappingProblem>> {
         let (mut plans, mut problems) = (HashMap::new(), Vec::new());
-        for (name, kind, text) in files.kinds(Target::Cef) {
+        for (name, kind, text) in files.kinds(options.dialect.target()) {
             match compile(files, name, text, options) {
                 Ok(plan) => drop(plans.insert(kind, plan)),
                 Err(found) => problems.extend(found),
@@ -36,10 +38,10 @@ impl CefMappings {
             return Err(problems);
         }
         let fall_back = Box::new(plans.remove(FALL_BACK).expect("the program has this file"));
-        let schema = if options.version_one {
-            "cef/1"
-        } else {
-            "cef/0"
+        let schema = match options.dialect {
+            Dialect::Leef => leef::SCHEMA,
+            Dialect::Cef if options.version_one => "cef/1",
+            Dialect::Cef => "cef/0",
         };
         Ok(Self {
             plans,

@@ -1,4 +1,5 @@
-//! The Common Event Format: one line per record, for ArcSight and all who read its format.
+//! The Common Event Format: one line per record, for ArcSight and all who read its format; and
+//! the lines of [`crate::leef`], which differ in their keys and in how text is written.
 //!
 //! A mapping file names the keys and what goes into them; [`dictionary`] proves it when it is
 //! loaded, so that no event can carry a key, a type, or a length that the standard does not
@@ -9,6 +10,7 @@
 //! [`Run`]: crate::engine::Run
 
 mod compile;
+mod dialect;
 mod dictionary;
 mod escape;
 mod line;
@@ -23,6 +25,9 @@ mod round_trip;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use dialect::Dialect;
+pub(crate) use dictionary::Holds;
+pub(crate) use escape::trimmed;
 pub(crate) use line::{Losses, TooLong};
 pub(crate) use mappings::CefMappings;
 pub(crate) use options::{CefOptions, is_key};

@@ -2,6 +2,7 @@
 
 use tapline_core::Problem;
 
+use super::dialect::Dialect;
 use super::dictionary;
 use super::line::{PRODUCT_BYTES, VENDOR_BYTES, VERSION_BYTES};
 use super::output_key::OutputKey;
@@ -19,6 +20,8 @@ const LEAST_MAX_BYTES: usize = 480;
 /// Choices about CEF; `None` leaves what the mapping says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct CefOptions {
+    /// The format of the lines.
+    pub(crate) dialect: Dialect,
     /// Whether events say `CEF:1` and may carry the keys of CEF 1.2.
     pub(crate) version_one: bool,
     /// Device Vendor.
@@ -38,6 +41,7 @@ pub(crate) struct CefOptions {
 impl Default for CefOptions {
     fn default() -> Self {
         Self {
+            dialect: Dialect::Cef,
             version_one: false,
             vendor: None,
             product: None,
@@ -70,7 +74,11 @@ impl CefOptions {
                 problems.push(Problem::new(path, format!("must have 1 to {max} bytes")));
             }
         }
-        if let Some(Err(why)) = self.raw_as.as_deref().map(|name| OutputKey::raw(0, name)) {
+        if let Some(Err(why)) = self
+            .raw_as
+            .as_deref()
+            .map(|name| OutputKey::raw(self.dialect, 0, name))
+        {
             problems.push(Problem::new("raw_as", why));
         }
         problems

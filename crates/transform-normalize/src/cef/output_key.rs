@@ -1,7 +1,9 @@
 //! A key as a mapping uses it: with its label, its limit, and its turn when the event is too long.
 
+use super::dialect::Dialect;
 use super::dictionary::{self, Holds, Key, NoKey};
 use super::escape;
+use crate::leef;
 
 /// A key of one mapping, ready to be written.
 #[derive(Clone, Debug)]
@@ -61,11 +63,36 @@ impl OutputKey {
     /// # Errors
     /// What is wrong with the name or the label, for the author of the mapping.
     pub(crate) fn new(
+        dialect: Dialect,
         id: u16,
         name: &str,
         label: Option<&str>,
         version_one: bool,
     ) -> Result<Self, String> {
+        match dialect {
+            Dialect::Cef => Self::cef(id, name, label, version_one),
+            Dialect::Leef => Self::leef(id, name),
+        }
+    }
+
+    fn leef(id: u16, name: &str) -> Result<Self, String> {
+        let holds = leef::find(name).map_err(|why| refused(name, why))?;
+        let before = if holds == Holds::Date {
+            leef::TIME_FORMAT
+        } else {
+            ""
+        };
+        Ok(Self {
+            id,
+            name: name.to_owned(),
+            holds,
+            max_bytes: usize::MAX,
+            prefix: format!("{before}{name}=").into_bytes(),
+            rank: rank(name, &leef::ALWAYS_KEPT, &leef::LEFT_OUT_FIRST),
+        })
+    }
+
+    fn cef(id: u16, name: &str, label: Option<&str>, version_one: bool) -> Result<Self, String> {
         let holds = dictionary::find(name, version_one).map_err(|why| refusal(name, why))?;
         let prefix = prefix(name, dictionary::row(name), label)?;
         let max_bytes = match holds {
@@ -78,7 +105,7 @@ impl OutputKey {
             holds,
             max_bytes,
             prefix,
-            rank: rank(name),
+            rank: rank(name, &ALWAYS_KEPT, &LEFT_OUT_FIRST),
         })
     }
 
@@ -86,24 +113,24 @@ impl OutputKey {
     ///
     /// # Errors
     /// As [`OutputKey::new`]; a key of the dictionary is refused, since none is long enough.
-    pub(crate) fn raw(id: u16, name: &str) -> Result<Self, String> {
-        if !dictionary::is_own(name) {
+    pub(crate) fn raw(dialect: Dialect, id: u16, name: &str) -> Result<Self, String> {
+        if dialect == Dialect::Cef && !dictionary::is_own(name) {
             return Err(format!(
                 "`{name}` cannot carry a whole record; use a word of letters and digits that begins with {}",
                 dictionary::OWN_PREFIX
             ));
         }
-        let mut key = Self::new(id, name, None, false)?;
+        let mut key = Self::new(dialect, id, name, None, false)?;
         key.rank = Self::RAW;
         Ok(key)
     }
 }
 
-fn rank(name: &str) -> u8 {
-    if ALWAYS_KEPT.contains(&name) {
+fn rank(name: &str, always_kept: &[&str], left_out_first: &[&str]) -> u8 {
+    if always_kept.contains(&name) {
         return OutputKey::ALWAYS;
     }
-    let place = LEFT_OUT_FIRST.iter().position(|first| *first == name);
+    let place = left_out_first.iter().position(|first| *first == name);
     place
         .and_then(|place| u8::try_from(place + 1).ok())
         .unwrap_or(OutputKey::OTHER)
@@ -150,6 +177,16 @@ fn refusal(name: &str, why: NoKey) -> String {
     }
 }
 
+fn refused(name: &str, why: leef::Refused) -> String {
+    match why {
+        leef::Refused::Reserved => format!("`{name}` is not for mappings to write"),
+        leef::Refused::Misspelt(known) => format!("did you mean `{known}` by `{name}`?"),
+        leef::Refused::NoWord => {
+            format!("`{name}` is no word of letters and digits that begins with a small letter")
+        }
+    }
+}
+
 fn nearest(name: &str) -> Option<&'static str> {
     let likeness = |known: &&str| (strsim::jaro_winkler(known, name) * 1000.0) as u32;
     dictionary::names()
@@ -164,7 +201,7 @@ mod tests {
     #[test]
     fn a_label_stands_before_its_key_and_only_where_one_belongs() {
         let check = |name, label, expected: Result<&str, &str>| {
-            let key = OutputKey::new(0, name, label, false);
+            let key = OutputKey::new(Dialect::Cef, 0, name, label, false);
             let prefix = key.map(|key| String::from_utf8(key.prefix).unwrap());
             match expected {
                 Ok(expected) => assert_eq!(prefix.as_deref(), Ok(expected)),
@@ -186,10 +223,12 @@ mod tests {
     #[test]
     fn only_a_word_of_our_own_can_carry_the_whole_record() {
         assert_eq!(
-            OutputKey::raw(0, "MicrosoftDefenderRaw").unwrap().rank,
+            OutputKey::raw(Dialect::Cef, 0, "MicrosoftDefenderRaw")
+                .unwrap()
+                .rank,
             OutputKey::RAW
         );
-        assert!(OutputKey::raw(0, "msg").is_err());
-        assert!(OutputKey::raw(0, "Microsoft Defender").is_err());
+        assert!(OutputKey::raw(Dialect::Cef, 0, "msg").is_err());
+        assert!(OutputKey::raw(Dialect::Cef, 0, "Microsoft Defender").is_err());
     }
 }

@@ -16,16 +16,23 @@ pub(crate) struct CefPlan {
     pub(super) prefix: Vec<u8>,
     /// The first that yields text is the event class id; without any it is the kind.
     pub(super) class_id: Vec<Expr>,
-    /// The same for the name.
-    pub(super) name: Vec<Expr>,
-    /// The number 0..10.
-    pub(super) severity: Expr,
+    /// What CEF has in its header beyond that; LEEF has nothing.
+    pub(super) title: Option<Title>,
     /// In the order in which keys stand in the line; the first rule of a key that fits wins.
     pub(super) rules: Vec<Rule>,
     /// The key that carries the whole record, if asked for.
     pub(super) raw: Option<OutputKey>,
     /// What the finished line may have.
     pub(super) max_bytes: usize,
+}
+
+/// Name and severity of a line of CEF.
+#[derive(Debug)]
+pub(super) struct Title {
+    /// The first that yields text; without any it is the kind.
+    pub(super) name: Vec<Expr>,
+    /// The number 0..10.
+    pub(super) severity: Expr,
 }
 
 /// How one key gets its value.

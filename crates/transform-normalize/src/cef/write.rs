@@ -30,10 +30,15 @@ impl CefWriter {
     /// [`TooLong`] if the line does not fit even without its optional keys.
     pub(crate) fn write(&mut self, plan: &CefPlan, run: &mut Run<'_>) -> Result<Bytes, TooLong> {
         header_text(run, &plan.class_id, &mut self.class_id);
-        header_text(run, &plan.name, &mut self.name);
-        let severity = severity(run, &plan.severity);
-        self.line
-            .start(&plan.prefix, &self.class_id, &self.name, severity);
+        match &plan.title {
+            Some(title) => {
+                header_text(run, &title.name, &mut self.name);
+                let severity = severity(run, &title.severity);
+                self.line
+                    .start(&plan.prefix, &self.class_id, &self.name, severity);
+            }
+            None => self.line.start_leef(&plan.prefix, &self.class_id),
+        }
         for rule in &plan.rules {
             self.apply(rule, run);
         }
@@ -83,8 +88,10 @@ impl CefWriter {
                 i64::from(i32::MIN)..=i64::from(i32::MAX),
             ),
             Holds::Long => self.put_number(&rule.key, run, got, i64::MIN..=i64::MAX),
-            Holds::Time => self.put_time(&rule.key, run, got),
-            Holds::Ipv4 | Holds::Ipv6 => self.put_address(&rule.key, run, got),
+            Holds::Port => self.put_number(&rule.key, run, got, 0..=i64::from(u16::MAX)),
+            Holds::Level => self.put_number(&rule.key, run, got, 1..=10),
+            Holds::Time | Holds::Date => self.put_time(&rule.key, run, got),
+            Holds::Ipv4 | Holds::Ipv6 | Holds::Ip => self.put_address(&rule.key, run, got),
             Holds::Double => self.put_checked(&rule.key, run, got, is_finite),
             Holds::Mac => self.put_mac(&rule.key, run, got),
         };
@@ -137,7 +144,14 @@ impl CefWriter {
     fn put_time(&mut self, key: &OutputKey, run: &mut Run<'_>, got: Got) -> bool {
         let text = run.got_text(got);
         let time = text.and_then(|text| millis(run.str(text).trim()));
-        time.map(|time| self.line.integer(key, time)).is_some()
+        match time {
+            Some(time) if key.holds == Holds::Date => self.line.date(key, time),
+            Some(time) => {
+                self.line.integer(key, time);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Takes the first address of the key's family from a text, a list in a text, or a list.
@@ -152,7 +166,11 @@ impl CefWriter {
             }
         }
         let mut addresses = addresses(&self.joined);
-        let wanted = |address: &IpAddr| address.is_ipv4() == (key.holds == Holds::Ipv4);
+        let wanted = |address: &IpAddr| match key.holds {
+            Holds::Ipv4 => address.is_ipv4(),
+            Holds::Ipv6 => address.is_ipv6(),
+            _ => true,
+        };
         let found_any = addresses.clone().next().is_some();
         if let Some(address) = addresses.find(wanted) {
             self.line.address(key, address);

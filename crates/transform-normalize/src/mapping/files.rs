@@ -77,6 +77,23 @@ embedded![
     "cef/hunting/UrlClickEvents.yaml",
     "cef/hunting/unknown.yaml",
     "cef/siem/detection.yaml",
+    "leef/blocks/connection.yaml",
+    "leef/blocks/finding.yaml",
+    "leef/blocks/logon.yaml",
+    "leef/blocks/row.yaml",
+    "leef/blocks/tables.yaml",
+    "leef/graph/alert.yaml",
+    "leef/graph/incident.yaml",
+    "leef/hunting/AlertEvidence.yaml",
+    "leef/hunting/AlertInfo.yaml",
+    "leef/hunting/BehaviorEntities.yaml",
+    "leef/hunting/BehaviorInfo.yaml",
+    "leef/hunting/DeviceEvents.yaml",
+    "leef/hunting/DeviceLogonEvents.yaml",
+    "leef/hunting/DeviceNetworkEvents.yaml",
+    "leef/hunting/IdentityLogonEvents.yaml",
+    "leef/hunting/unknown.yaml",
+    "leef/siem/detection.yaml",
     "ocsf/base_event.yaml",
     "ocsf/blocks/alert_metadata.yaml",
     "ocsf/blocks/connection.yaml",
@@ -158,6 +175,7 @@ embedded![
 pub(crate) enum Target {
     Ocsf,
     Cef,
+    Leef,
 }
 
 impl Target {
@@ -166,6 +184,7 @@ impl Target {
         match self {
             Target::Ocsf => "ocsf",
             Target::Cef => "cef",
+            Target::Leef => "leef",
         }
     }
 }
