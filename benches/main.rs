@@ -3,10 +3,14 @@
 //! Simulator and broker are processes of their own, so that every figure is tapline's alone.
 
 mod backlog;
+mod hunting;
+mod latency;
+mod load;
 mod machine;
 mod normalizer;
 mod process;
 mod rig;
+mod rows;
 mod soak;
 mod start;
 mod table;
@@ -24,9 +28,27 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 async fn bench() -> anyhow::Result<ExitCode> {
     let mut table = table::Table::new(&machine::name());
-    normalizer::measure(&mut table)?;
-    start::measure(&mut table)?;
-    backlog::measure(&mut table).await?;
+    // A part by its name, to look at one thing; all of them without.
+    let only = std::env::args().nth(2);
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    if wanted("normalizer") {
+        normalizer::measure(&mut table)?;
+    }
+    if wanted("start") {
+        start::measure(&mut table)?;
+    }
+    if wanted("backlog") {
+        backlog::measure(&mut table).await?;
+    }
+    if wanted("hunting") {
+        hunting::by_kafka(&mut table).await?;
+    }
+    if wanted("amqp") {
+        hunting::by_amqp(&mut table).await?;
+    }
+    if wanted("latency") {
+        latency::measure(&mut table).await?;
+    }
     table.print()?;
     Ok(ExitCode::SUCCESS)
 }

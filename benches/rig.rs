@@ -18,8 +18,9 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// Writes the file; `components` are its sources, transforms, and sinks.
-    pub(crate) fn new(simulation: &Simulation, components: &str) -> anyhow::Result<Self> {
+    /// Writes the file; `components` are its sources, transforms, and sinks, which read `secret`
+    /// from the environment as `TAPLINE_TEST_SECRET`.
+    pub(crate) fn new(secret: &str, components: &str) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         let [admin] = ports::free();
         let text = format!(
@@ -30,7 +31,7 @@ impl Rig {
         Ok(Self {
             folder,
             admin,
-            secret: simulation.text("client_secret").to_owned(),
+            secret: secret.to_owned(),
         })
     }
 

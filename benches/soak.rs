@@ -35,7 +35,10 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
     let folder = tempfile::tempdir()?;
     let log = folder.path().join("simulate.log");
     let simulation = Simulation::start(&["--rate", &RATE.to_string(), "--faults", "mild"], &log)?;
-    let rig = Rig::new(&simulation, &components(&kafka, &simulation))?;
+    let rig = Rig::new(
+        simulation.text("client_secret"),
+        &components(&kafka, &simulation),
+    )?;
     let samples = watch(&rig, Duration::from_secs(seconds))?;
     judge(&samples)
 }

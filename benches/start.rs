@@ -28,7 +28,7 @@ pub(crate) fn measure(table: &mut Table) -> anyhow::Result<()> {
 }
 
 fn one(simulation: &Simulation) -> anyhow::Result<Duration> {
-    let rig = Rig::new(simulation, &components(simulation))?;
+    let rig = Rig::new(simulation.text("client_secret"), &components(simulation))?;
     let begin = Instant::now();
     let mut process = rig.run()?;
     while !rig.is_ready() {

@@ -2,7 +2,6 @@
 
 mod bad_input;
 mod cli;
-mod eventhub_amqp;
 mod eventhub_judge;
 mod eventhub_kafka;
 mod pipeline;
