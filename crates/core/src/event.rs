@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -42,6 +42,9 @@ impl fmt::Display for Kind {
 
 /// Fixed fields that the operator gave to a source.
 pub type Labels = Arc<BTreeMap<String, String>>;
+
+/// Shared, so that an event without labels asks for no memory.
+static NO_LABELS: LazyLock<Labels> = LazyLock::new(Labels::default);
 
 /// Where an event was read: its partition, and the cursor after its batch.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -91,6 +94,17 @@ impl Metadata {
         id: impl Into<Text>,
         version: impl Into<Text>,
     ) -> Self {
+        Self::received(Timestamp::now(), kind, tenant, id, version)
+    }
+
+    /// The same for what came together: one look at the clock serves all of it.
+    pub fn received(
+        arrival: Timestamp,
+        kind: Kind,
+        tenant: impl Into<Text>,
+        id: impl Into<Text>,
+        version: impl Into<Text>,
+    ) -> Self {
         Self {
             component: Arc::default(),
             kind,
@@ -98,12 +112,12 @@ impl Metadata {
             id: id.into(),
             version: version.into(),
             event_time: None,
-            arrival: Timestamp::now(),
+            arrival,
             severity: Severity::Unknown,
             device: None,
             table: None,
             schema: None,
-            labels: Labels::default(),
+            labels: Arc::clone(&NO_LABELS),
             origin: Origin::default(),
         }
     }

@@ -208,6 +208,19 @@ impl Partition {
         self.batches.send(batch).await.map_err(|_| Stopped)
     }
 
+    /// Waits until a batch could be handed over at once, so that none is read only to wait in
+    /// memory. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the runtime takes no more.
+    pub fn room(&self) -> impl Future<Output = Result<(), Stopped>> + Send + use<> {
+        let batches = self.batches.clone();
+        async move {
+            let place = batches.reserve().await;
+            place.map(drop).map_err(|_| Stopped)
+        }
+    }
+
     /// Makes a cursor durable after everything sent before, and waits until it is.
     ///
     /// # Errors

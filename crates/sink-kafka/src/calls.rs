@@ -3,9 +3,9 @@
 //! The opaque word that travels with a record through librdkafka holds the number of its call
 //! in the upper and its position in the lower 32 bits, so that a report costs no allocation.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -29,75 +29,67 @@ pub(crate) struct Calls {
 #[derive(Default)]
 struct Table {
     next: u32,
-    open: HashMap<u32, Call>,
+    /// Few: the runtime bounds how many calls of a sink are under way.
+    open: Vec<Call>,
 }
 
 struct Call {
-    /// Reports still to come; one more while the call is being enqueued.
+    number: u32,
+    /// Records whose report is still to come; those not enqueued yet count too.
     missing: usize,
+    /// librdkafka reads them where they are.
+    _values: Arc<[Bytes]>,
     failures: Failures,
     done: oneshot::Sender<Failures>,
 }
 
-/// A call that is being enqueued.
-pub(crate) struct Opened {
-    number: u32,
-    pub(crate) done: oneshot::Receiver<Failures>,
-}
-
-impl Opened {
-    /// The word that travels with the record at `position`.
-    pub(crate) fn opaque(&self, position: usize) -> usize {
-        ((self.number as usize) << 32) | position
+impl Call {
+    fn finish(self) {
+        if self.done.send(self.failures).is_err() {
+            debug!("nobody waits for a delivery any more");
+        }
     }
 }
 
 impl Calls {
-    pub(crate) fn open(&self) -> Opened {
+    /// Opens a call of these records, each of which has to be reported or refused; until then
+    /// their values are kept. Returns its number, and where its failures will arrive.
+    pub(crate) fn open(&self, values: Arc<[Bytes]>) -> (u32, oneshot::Receiver<Failures>) {
         let (done, wait) = oneshot::channel();
         let mut table = self.lock();
         let number = table.next;
         table.next = table.next.wrapping_add(1);
         let call = Call {
-            missing: 1,
+            number,
+            missing: values.len(),
+            _values: values,
             failures: Vec::new(),
             done,
         };
-        table.open.insert(number, call);
-        Opened { number, done: wait }
-    }
-
-    /// Counts a record that librdkafka took; before its report can come, so call it before sending.
-    pub(crate) fn expect(&self, opened: &Opened) {
-        if let Some(call) = self.lock().open.get_mut(&opened.number) {
-            call.missing += 1;
+        match call.missing {
+            0 => call.finish(),
+            _ => table.open.push(call),
         }
+        (number, wait)
     }
 
-    /// Settles one record of a call, or the end of its enqueueing (`failure` none, no position).
-    fn arrive(&self, number: u32, failure: Option<(usize, RDKafkaErrorCode)>) {
+    /// The word that travels with the record at `position`.
+    pub(crate) fn opaque(number: u32, position: usize) -> usize {
+        ((number as usize) << 32) | position
+    }
+
+    /// Settles one record of a call.
+    pub(crate) fn arrive(&self, number: u32, failure: Option<(usize, RDKafkaErrorCode)>) {
         let mut table = self.lock();
-        let Some(call) = table.open.get_mut(&number) else {
+        let Some(at) = table.open.iter().position(|call| call.number == number) else {
             return;
         };
+        let call = &mut table.open[at];
         call.failures.extend(failure);
         call.missing -= 1;
-        if call.missing == 0
-            && let Some(call) = table.open.remove(&number)
-            && call.done.send(call.failures).is_err()
-        {
-            debug!("nobody waits for a delivery any more");
+        if call.missing == 0 {
+            table.open.remove(at).finish();
         }
-    }
-
-    /// Settles a record that librdkafka did not even take.
-    pub(crate) fn refuse(&self, opened: &Opened, position: usize, code: RDKafkaErrorCode) {
-        self.arrive(opened.number, Some((position, code)));
-    }
-
-    /// Everything of the call is enqueued.
-    pub(crate) fn enqueued(&self, opened: &Opened) {
-        self.arrive(opened.number, None);
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -141,20 +133,29 @@ impl ProducerContext for Calls {
 mod tests {
     use super::*;
 
+    fn values(count: usize) -> Arc<[Bytes]> {
+        vec![Bytes::from_static(b"value"); count].into()
+    }
+
     #[test]
-    fn a_call_ends_when_all_its_reports_are_in_and_it_is_enqueued() {
+    fn a_call_ends_when_each_of_its_records_is_reported_or_refused() {
         let calls = Calls::default();
-        let mut first = calls.open();
-        let second = calls.open();
-        for _ in 0..2 {
-            calls.expect(&first);
-        }
-        calls.arrive(first.number, None);
-        calls.refuse(&first, 1, RDKafkaErrorCode::MessageSizeTooLarge);
-        assert!(first.done.try_recv().is_err(), "still being enqueued");
-        calls.enqueued(&first);
-        let failures = first.done.try_recv().expect("done");
+        let kept = values(2);
+        let (first, mut done) = calls.open(Arc::clone(&kept));
+        let (second, _) = calls.open(values(1));
+        calls.arrive(first, None);
+        assert!(done.try_recv().is_err(), "one is missing");
+        assert_eq!(Arc::strong_count(&kept), 2, "librdkafka may still read it");
+        calls.arrive(first, Some((1, RDKafkaErrorCode::MessageSizeTooLarge)));
+        let failures = done.try_recv().expect("done");
         assert_eq!(failures, [(1, RDKafkaErrorCode::MessageSizeTooLarge)]);
-        assert_ne!(first.opaque(0), second.opaque(0));
+        assert_eq!(Arc::strong_count(&kept), 1);
+        assert_ne!(Calls::opaque(first, 0), Calls::opaque(second, 0));
+    }
+
+    #[test]
+    fn a_call_without_records_ends_at_once() {
+        let (_, mut done) = Calls::default().open(values(0));
+        assert_eq!(done.try_recv(), Ok(Vec::new()));
     }
 }

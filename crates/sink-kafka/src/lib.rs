@@ -1,7 +1,7 @@
 //! Delivers events to Apache Kafka: acknowledged by all replicas, idempotent, in order per key.
 //!
 //! One sink owns one librdkafka producer. Events of a call are enqueued in order and confirmed
-//! by delivery reports, counted down per call: no future, task, or allocation of ours per event.
+//! by delivery reports, counted down per call: no future, task, or copy of its value per event.
 //! It does not retry: librdkafka repeats in order for as long as it takes, and what comes back
 //! from it as failed is mapped to a verdict that the runtime acts on.
 //!
@@ -16,6 +16,7 @@
 mod calls;
 mod config;
 mod faults;
+mod produce;
 mod record;
 mod setting;
 mod settings;

@@ -1,19 +1,21 @@
 //! The running sink: enqueues a call's events in order and waits for their reports.
 
+use std::ffi::CStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::producer::{Producer, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
-use tapline_core::{BuildContext, BuildError, Delivery, Event, Sink, SinkLimits};
+use tapline_core::{BuildContext, BuildError, Delivery, Event, Metadata, Sink, SinkLimits};
 use tokio::time::timeout;
 use tracing::{error, warn};
 
-use crate::calls::{Calls, Failures, Opened};
+use crate::calls::{Calls, Failures};
 use crate::config::{KafkaConfig, Key};
+use crate::produce::{Envelope, Opened};
 use crate::topic::TopicTemplate;
 use crate::{faults, record, settings};
 
@@ -26,7 +28,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(3);
 /// How long librdkafka's flush may block; as long it goes on after the close was dropped.
 const FLUSH_SLICE: Duration = Duration::from_millis(100);
 
-type KafkaProducer = ThreadedProducer<Calls>;
+pub(crate) type KafkaProducer = ThreadedProducer<Calls>;
 
 /// Delivers events to one Kafka cluster.
 pub(crate) struct Kafka {
@@ -44,6 +46,7 @@ pub(crate) struct Kafka {
 /// Texts made anew for each record, without a new allocation.
 #[derive(Default)]
 struct Scratch {
+    /// Ends with a zero byte, for librdkafka.
     topic: String,
     key: String,
 }
@@ -72,15 +75,15 @@ impl Kafka {
     /// Sends the events at these positions, in order, and waits for all reports.
     async fn attempt(
         &self,
-        producer: &KafkaProducer,
+        producer: &Arc<KafkaProducer>,
         events: &[Event],
         positions: impl Iterator<Item = usize> + Clone + Send,
     ) -> Failures {
-        let call = producer.context().open();
-        self.enqueue(producer, &call, events, positions.clone())
-            .await;
-        let reports = call.done.await;
-        reports.unwrap_or_else(|_| positions.map(|at| (at, RDKafkaErrorCode::Fatal)).collect())
+        let values = positions.clone().map(|at| events[at].body().clone());
+        let mut call = Opened::new(producer, values.collect());
+        self.enqueue(&mut call, events, positions.clone()).await;
+        let reports = call.reports().await;
+        reports.unwrap_or_else(|| positions.map(|at| (at, RDKafkaErrorCode::Fatal)).collect())
     }
 
     /// Sends again, each in a batch of its own, what was in batches that were too large.
@@ -124,48 +127,40 @@ impl Kafka {
     /// Enqueues events in order; waits while librdkafka's queue is full.
     async fn enqueue(
         &self,
-        producer: &KafkaProducer,
-        call: &Opened,
+        call: &mut Opened,
         events: &[Event],
         positions: impl Iterator<Item = usize> + Send,
     ) {
         let mut scratch = self.enqueueing.lock().await;
         for position in positions {
-            let event = &events[position];
-            producer.context().expect(call);
-            while let Err(code) = self.send(producer, call, position, event, &mut scratch) {
+            let meta = events[position].meta();
+            while let Err(code) = self.send(call, position, meta, &mut scratch) {
                 if code != RDKafkaErrorCode::QueueFull {
-                    producer.context().refuse(call, position, code);
+                    call.refuse(position, code);
                     break;
                 }
                 tokio::time::sleep(QUEUE_FULL_WAIT).await;
             }
         }
-        producer.context().enqueued(call);
     }
 
     fn send(
         &self,
-        producer: &KafkaProducer,
-        call: &Opened,
+        call: &mut Opened,
         position: usize,
-        event: &Event,
+        meta: &Metadata,
         scratch: &mut Scratch,
     ) -> Result<(), RDKafkaErrorCode> {
-        let meta = event.meta();
         self.topic.render(meta, &mut scratch.topic);
+        scratch.topic.push('\0');
+        let topic = CStr::from_bytes_with_nul(scratch.topic.as_bytes());
         let has_key = record::key(self.key, meta, &mut scratch.key);
-        let mut record =
-            BaseRecord::<str, [u8], usize>::with_opaque_to(&scratch.topic, call.opaque(position))
-                .payload(event.body())
-                .headers(record::headers(meta));
-        if has_key {
-            record = record.key(&scratch.key);
-        }
-        producer.send(record).map_err(|(error, _)| {
-            let code = error.rdkafka_error_code();
-            code.unwrap_or(RDKafkaErrorCode::Unknown)
-        })
+        let envelope = Envelope {
+            topic: topic.expect("no other zero byte is legal in a topic"),
+            key: has_key.then_some(&scratch.key),
+            meta,
+        };
+        call.send(position, &envelope)
     }
 
     /// Replaces a producer that librdkafka declared unusable; the runtime sends its events again.

@@ -23,8 +23,8 @@ impl Reading {
         if !self.wants_expansion || in_list {
             return expanded;
         }
-        for (place, raw) in page.records.iter().enumerate() {
-            let Ok(record) = self.stamp.read(raw.get()) else {
+        for (place, found) in page.records.iter().enumerate() {
+            let Ok(record) = &found.read else {
                 continue;
             };
             let print = print_of(record.id.as_bytes(), record.version.as_bytes());

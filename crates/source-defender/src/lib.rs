@@ -31,6 +31,7 @@ mod query;
 mod reading;
 mod record;
 mod recover;
+mod scan;
 mod seen;
 mod sift;
 mod source;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Text, or nothing if the member holds anything else.
@@ -16,17 +16,6 @@ pub(crate) struct LooseText<'a>(pub(crate) Option<Cow<'a, str>>);
 /// What an object holds, or the default if the member holds anything else.
 #[derive(Debug, Default)]
 pub(crate) struct LooseObject<T>(pub(crate) T);
-
-/// What a list holds, or the default if the member holds anything else.
-#[derive(Debug, Default)]
-pub(crate) struct LooseList<T>(pub(crate) T);
-
-impl<'a> LooseText<'a> {
-    /// The text, if there is any; the legacy API writes absent text as `""`.
-    pub(crate) fn filled(self) -> Option<Cow<'a, str>> {
-        self.0.filter(|text| !text.is_empty())
-    }
-}
 
 /// What a visitor yields for the types it does not want.
 macro_rules! ignore_scalars {
@@ -119,25 +108,5 @@ impl<'de, T: Default + Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for LooseObject<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ObjectVisitor(PhantomData))
-    }
-}
-
-struct ListVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Default + Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
-    type Value = LooseList<T>;
-
-    ignore_scalars!();
-    ignore_text!();
-    ignore_map!();
-
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(SeqAccessDeserializer::new(seq)).map(LooseList)
-    }
-}
-
-impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for LooseList<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ListVisitor(PhantomData))
     }
 }

@@ -3,133 +3,164 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tapline_core::Text;
 
-use crate::loose::LooseText;
+use crate::limits::ANSWER_TARGET;
+use crate::record::{self, Read};
+use crate::scan::{ScanError, Scanner};
 
 /// The records of one answer, in the order sent, and where the server says it goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Page<'a> {
-    pub(crate) records: Vec<&'a RawValue>,
+    pub(crate) records: Vec<Found<'a>>,
     pub(crate) next_link: Option<String>,
+}
+
+/// A record as it stands in an answer, and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) json: &'a str,
+    pub(crate) read: Read<'a>,
 }
 
 /// The answer is not what the API promises.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PageError {
     #[error("the answer is not JSON: {0}")]
-    NotJson(#[from] serde_json::Error),
+    NotJson(#[from] ScanError),
     #[error("the answer is JSON, but holds no list of records")]
     NoRecords,
 }
 
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    value: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default, rename = "@odata.nextLink")]
-    next_link: LooseText<'a>,
-}
-
-/// Tells a bare detection from an envelope.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Bare<'a> {
-    #[serde(borrow, default)]
-    full_id: LooseText<'a>,
-    #[serde(borrow, default)]
-    alert_id: LooseText<'a>,
-}
-
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+const BYTE_ORDER_MARK: char = '\u{FEFF}';
 
 /// Reads an answer of Graph: an object with the list `value`.
-pub(crate) fn graph(answer: &[u8]) -> Result<Page<'_>, PageError> {
-    let envelope: Envelope<'_> = serde_json::from_slice(without_mark(answer))?;
+pub(crate) fn graph(answer: &str) -> Result<Page<'_>, PageError> {
+    let mut scanner = Scanner::new(without_mark(answer));
+    let (mut records, mut link) = (None, None);
+    scanner.object(|name, scanner| match name {
+        "value" => {
+            records = Some(found(scanner, record::graph)?);
+            Ok(())
+        }
+        "@odata.nextLink" => {
+            link = scanner.text()?;
+            Ok(())
+        }
+        _ => scanner.skip(),
+    })?;
+    scanner.end()?;
     Ok(Page {
-        records: envelope.value.ok_or(PageError::NoRecords)?,
-        next_link: envelope.next_link.filled().map(Cow::into_owned),
+        records: records.ok_or(PageError::NoRecords)?,
+        next_link: link.filter(|link| !link.is_empty()).map(Cow::into_owned),
     })
 }
 
 /// Reads an answer of the legacy API: a list of detections, or one detection.
-pub(crate) fn detections(answer: &[u8]) -> Result<Page<'_>, PageError> {
-    let answer = without_mark(answer);
-    let records = match answer.trim_ascii_start().first() {
-        Some(b'[') => serde_json::from_slice(answer)?,
-        _ => vec![bare(answer)?],
+pub(crate) fn detections(answer: &str) -> Result<Page<'_>, PageError> {
+    let mut scanner = Scanner::new(without_mark(answer));
+    let records = match scanner.peek() {
+        Some(b'[') => found(&mut scanner, record::detection)?,
+        _ => vec![bare(&mut scanner)?],
     };
+    scanner.end()?;
     Ok(Page {
         records,
         next_link: None,
     })
 }
 
-fn bare(answer: &[u8]) -> Result<&RawValue, PageError> {
-    let whole: &RawValue = serde_json::from_slice(answer)?;
-    let bare: Bare<'_> =
-        serde_json::from_str(whole.get()).map_err(|_not_an_object| PageError::NoRecords)?;
-    let is_detection = bare.full_id.0.or(bare.alert_id.0).is_some();
-    is_detection.then_some(whole).ok_or(PageError::NoRecords)
+fn found<'a>(
+    scanner: &mut Scanner<'a>,
+    read: impl Fn(&mut Scanner<'a>) -> Result<Read<'a>, ScanError>,
+) -> Result<Vec<Found<'a>>, ScanError> {
+    let mut records = Vec::new();
+    scanner.list(|scanner| {
+        let (read, json) = scanner.part(&read)?;
+        records.push(Found { json, read });
+        Ok(())
+    })?;
+    Ok(records)
 }
 
-fn without_mark(answer: &[u8]) -> &[u8] {
+/// A detection without a list around it; anything else is no answer of the API.
+fn bare<'a>(scanner: &mut Scanner<'a>) -> Result<Found<'a>, PageError> {
+    let (read, json) = scanner.part(record::detection)?;
+    match is_detection(json)? {
+        true => Ok(Found { json, read }),
+        false => Err(PageError::NoRecords),
+    }
+}
+
+fn is_detection(json: &str) -> Result<bool, ScanError> {
+    let mut scanner = Scanner::new(json);
+    let mut known = false;
+    if scanner.peek() == Some(b'{') {
+        scanner.object(|name, scanner| {
+            let is_id = matches!(name, "FullId" | "AlertId");
+            known |= is_id && scanner.peek() == Some(b'"');
+            scanner.skip()
+        })?;
+    }
+    Ok(known)
+}
+
+fn without_mark(answer: &str) -> &str {
     answer.strip_prefix(BYTE_ORDER_MARK).unwrap_or(answer)
 }
 
-/// An answer up to this size is shared by the events cut from it, in bytes.
-const SHARED: usize = 1 << 20;
-/// Records of a bigger answer are copied into blocks of this size, in bytes, so that one event
+/// An answer up to this size is shared by the events cut from it, in bytes: all that are read
+/// but for the first of a tenant with large records. Until the last of them has its final form,
+/// which the budget of unsettled events counts with, the answer stays in memory.
+const SHARED: usize = ANSWER_TARGET;
+/// Pieces of a bigger answer are copied into blocks of this size, in bytes, so that one event
 /// that stays in memory for long never keeps a huge answer there.
 const BLOCK: usize = 256 << 10;
+/// Identities are copied into smaller blocks, in bytes: they live until their event is settled,
+/// when its body may have been rewritten long ago.
+const IDENTITIES: usize = 16 << 10;
 
-/// Gives records their bodies.
+/// Gives records their bodies and identities.
 pub(crate) struct Bodies<'a> {
     answer: &'a Bytes,
-    block: BytesMut,
+    bodies: BytesMut,
+    identities: BytesMut,
 }
 
 impl<'a> Bodies<'a> {
     pub(crate) fn of(answer: &'a Bytes) -> Self {
         Self {
             answer,
-            block: BytesMut::new(),
+            bodies: BytesMut::new(),
+            identities: BytesMut::new(),
         }
     }
 
     /// The record's bytes exactly as sent; `record` is a part of the answer.
     pub(crate) fn body(&mut self, record: &str) -> Bytes {
-        let record = record.as_bytes();
-        if self.answer.len() <= SHARED {
-            return self.answer.slice_ref(record);
+        match self.answer.len() <= SHARED {
+            true => self.answer.slice_ref(record.as_bytes()),
+            false => copy(record.as_bytes(), &mut self.bodies, BLOCK),
         }
-        if record.len() > BLOCK / 4 {
-            return Bytes::copy_from_slice(record);
-        }
-        if self.block.capacity() < record.len() {
-            self.block = BytesMut::with_capacity(BLOCK);
-        }
-        self.block.extend_from_slice(record);
-        self.block.split().freeze()
+    }
+
+    /// A text of a record that lives longer than its body.
+    pub(crate) fn text(&mut self, text: &str) -> Text {
+        let copied = copy(text.as_bytes(), &mut self.identities, IDENTITIES);
+        Text::try_from(copied).unwrap_or_else(|_| Text::from(text))
     }
 }
 
-/// `text`, found in `record`, as a part of the record's body.
-pub(crate) fn text_in(body: &Bytes, record: &str, text: Cow<'_, str>) -> Text {
-    match text {
-        Cow::Owned(text) => Text::from(text),
-        Cow::Borrowed(text) => inside(body, record, text).unwrap_or_else(|| Text::from(text)),
+/// Copies bytes into the block at hand, or into one of its own if they are many.
+fn copy(bytes: &[u8], block: &mut BytesMut, size: usize) -> Bytes {
+    if bytes.len() > size / 4 {
+        return Bytes::copy_from_slice(bytes);
     }
-}
-
-fn inside(body: &Bytes, record: &str, text: &str) -> Option<Text> {
-    let start = text.as_ptr().addr().checked_sub(record.as_ptr().addr())?;
-    let end = start
-        .checked_add(text.len())
-        .filter(|end| *end <= body.len())?;
-    Text::try_from(body.slice(start..end)).ok()
+    if block.capacity() < bytes.len() {
+        *block = BytesMut::with_capacity(size);
+    }
+    block.extend_from_slice(bytes);
+    block.split().freeze()
 }
 
 #[cfg(test)]
@@ -138,9 +169,9 @@ mod tests {
 
     #[test]
     fn a_page_of_graph_is_cut_without_touching_a_byte() {
-        let answer = br#" {"@odata.context":"x","value":[ {"id" : "a\n"},17 ],"@odata.nextLink":"https:\/\/g/x?$skiptoken=1"}"#;
+        let answer = r#" {"@odata.context":"x","value":[ {"id" : "a\n"},17 ],"@odata.nextLink":"https:\/\/g/x?$skiptoken=1"}"#;
         let page = graph(answer).expect("a page");
-        let records: Vec<_> = page.records.iter().map(|raw| raw.get()).collect();
+        let records: Vec<_> = page.records.iter().map(|found| found.json).collect();
         assert_eq!(records, [r#"{"id" : "a\n"}"#, "17"]);
         assert_eq!(page.next_link.as_deref(), Some("https://g/x?$skiptoken=1"));
     }
@@ -156,7 +187,7 @@ mod tests {
             r#"{"value":[{"id":"#,
             r#"{"error":{}}"#,
         ] {
-            assert!(graph(answer.as_bytes()).is_err(), "{answer}");
+            assert!(graph(answer).is_err(), "{answer}");
         }
         for answer in [
             "<html>",
@@ -165,17 +196,14 @@ mod tests {
             r#"{"error":{"code":"x"}}"#,
             r#"[{"AlertId":"#,
         ] {
-            assert!(detections(answer.as_bytes()).is_err(), "{answer}");
+            assert!(detections(answer).is_err(), "{answer}");
         }
     }
 
     #[test]
     fn detections_come_as_a_list_or_bare() {
         let check = |answer: &str, expected: usize| {
-            assert_eq!(
-                detections(answer.as_bytes()).expect("a page").records.len(),
-                expected
-            );
+            assert_eq!(detections(answer).expect("a page").records.len(), expected);
         };
         check("[]", 0);
         check("\u{feff}[{\"AlertId\":\"a\"},{\"AlertId\":\"b\"}]", 2);
@@ -199,15 +227,11 @@ mod tests {
     }
 
     #[test]
-    fn text_of_a_record_is_a_part_of_its_body() {
-        let record = r#"{"id":"da1"}"#;
-        let body = Bytes::copy_from_slice(record.as_bytes());
-        let text = text_in(&body, record, Cow::Borrowed(&record[7..10]));
-        assert_eq!(&*text, "da1");
-        assert!(body.as_ptr_range().contains(&text.as_bytes().as_ptr()));
-        assert_eq!(
-            &*text_in(&body, record, Cow::Borrowed("elsewhere")),
-            "elsewhere"
-        );
+    fn an_identity_does_not_keep_the_body_in_memory() {
+        let answer = Bytes::from(br#"{"id":"da1"}"#.to_vec());
+        let record = std::str::from_utf8(&answer).expect("text");
+        let id = Bodies::of(&answer).text(&record[7..10]);
+        assert_eq!(&*id, "da1");
+        assert!(answer.is_unique());
     }
 }

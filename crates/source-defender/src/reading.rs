@@ -344,7 +344,7 @@ impl Reading {
     /// JSON is UTF-8; a record that is not would make every page that holds it unreadable, and
     /// the reading stand still.
     fn repaired(&self, answer: Bytes) -> Bytes {
-        if std::str::from_utf8(&answer).is_ok() {
+        if simdutf8::basic::from_utf8(&answer).is_ok() {
             return answer;
         }
         let what = "an answer is not UTF-8; what is not is replaced by U+FFFD";
@@ -352,7 +352,9 @@ impl Reading {
         Bytes::from(String::from_utf8_lossy(&answer).into_owned())
     }
 
-    fn parse<'a>(&self, answer: &'a Bytes) -> Result<Page<'a>, ReadError> {
+    fn parse<'a>(&self, answer: &'a [u8]) -> Result<Page<'a>, ReadError> {
+        let answer = simdutf8::basic::from_utf8(answer);
+        let answer = answer.map_err(|error| ReadError::NotAPage(error.to_string()))?;
         let page = match self.query.style() {
             Style::Whole(_) => page::detections(answer),
             Style::Paged(_) => page::graph(answer),
@@ -374,7 +376,7 @@ impl Reading {
         let mut sifted = (self.stamp).sift(
             &mut self.tables,
             answer,
-            &page.records,
+            page.records,
             expanded,
             ask.window.to,
         );

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use tapline_core::Severity;
 
-use crate::loose::{LooseList, LooseObject, LooseText};
+use crate::scan::{ScanError, Scanner};
 use crate::times::Ticks;
 
 /// What is known of a record; text is borrowed from its bytes unless it holds escapes.
@@ -33,90 +32,121 @@ pub(crate) struct Unusable {
 /// The version of what never changes.
 const IMMUTABLE: &str = "1";
 
-#[derive(serde::Deserialize)]
+/// What is known of a record, or why that is not enough.
+pub(crate) type Read<'a> = Result<Record<'a>, Unusable>;
+
+#[derive(Default)]
 struct GraphMembers<'a> {
-    #[serde(borrow, default)]
-    id: LooseText<'a>,
-    #[serde(borrow, default, rename = "lastUpdateDateTime")]
-    updated: LooseText<'a>,
-    #[serde(borrow, default, rename = "createdDateTime")]
-    created: LooseText<'a>,
-    #[serde(borrow, default)]
-    severity: LooseText<'a>,
-    #[serde(borrow, default)]
-    status: LooseText<'a>,
-    #[serde(borrow, default)]
-    evidence: LooseList<FirstDevice<'a>>,
+    id: Text<'a>,
+    updated: Text<'a>,
+    created: Text<'a>,
+    severity: Text<'a>,
+    status: Text<'a>,
+    device: Text<'a>,
 }
 
-#[derive(Default, serde::Deserialize)]
+#[derive(Default)]
 struct EvidenceMembers<'a> {
-    #[serde(borrow, default, rename = "@odata.type")]
-    odata_type: LooseText<'a>,
-    #[serde(borrow, default, rename = "deviceDnsName")]
-    dns_name: LooseText<'a>,
-    #[serde(borrow, default, rename = "hostName")]
-    host_name: LooseText<'a>,
-    #[serde(borrow, default, rename = "mdeDeviceId")]
-    device_id: LooseText<'a>,
+    odata_type: Text<'a>,
+    dns_name: Text<'a>,
+    host_name: Text<'a>,
+    device_id: Text<'a>,
 }
 
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Default)]
 struct DetectionMembers<'a> {
-    #[serde(borrow, default)]
-    full_id: LooseText<'a>,
-    #[serde(borrow, default)]
-    alert_id: LooseText<'a>,
-    #[serde(borrow, default)]
-    last_processed_time_utc: LooseText<'a>,
-    #[serde(borrow, default)]
-    alert_time: LooseText<'a>,
-    #[serde(borrow, default)]
-    severity: LooseText<'a>,
-    #[serde(borrow, default)]
-    computer_dns_name: LooseText<'a>,
-    #[serde(borrow, default)]
-    machine_name: LooseText<'a>,
+    full_id: Text<'a>,
+    alert_id: Text<'a>,
+    processed: Text<'a>,
+    alert_time: Text<'a>,
+    severity: Text<'a>,
+    dns_name: Text<'a>,
+    machine_name: Text<'a>,
 }
 
-/// Reads an alert or an incident of Graph.
+/// A member of another type than expected reads as absent; it never makes the record unreadable.
+type Text<'a> = Option<Cow<'a, str>>;
+
+/// Reads an alert or an incident of Graph; it is unusable if it is no object, or has no `id` or no
+/// `lastUpdateDateTime`.
 ///
 /// # Errors
-/// [`Unusable`] if it is no object, or has no `id` or no `lastUpdateDateTime`.
-pub(crate) fn graph(json: &str) -> Result<Record<'_>, Unusable> {
-    let members: GraphMembers<'_> = members(json)?;
-    let version = members.updated.filled();
+/// [`ScanError`] if it is no JSON.
+pub(crate) fn graph<'a>(scanner: &mut Scanner<'a>) -> Result<Read<'a>, ScanError> {
+    if scanner.peek() != Some(b'{') {
+        return scanner.skip().map(|()| Err(no_object()));
+    }
+    let mut members = GraphMembers::default();
+    scanner.object(|name, scanner| {
+        let member = match name {
+            "id" => &mut members.id,
+            "lastUpdateDateTime" => &mut members.updated,
+            "createdDateTime" => &mut members.created,
+            "severity" => &mut members.severity,
+            "status" => &mut members.status,
+            "evidence" => {
+                members.device = first_device(scanner)?;
+                return Ok(());
+            }
+            _ => return scanner.skip(),
+        };
+        *member = scanner.text()?;
+        Ok(())
+    })?;
+    Ok(of_graph(members))
+}
+
+fn of_graph(members: GraphMembers<'_>) -> Read<'_> {
+    let version = filled(members.updated);
     let time = version.as_deref().and_then(Ticks::parse);
     let unusable = |why: &str| Unusable {
         why: why.to_owned(),
         time,
     };
     Ok(Record {
-        id: members
-            .id
-            .filled()
-            .ok_or_else(|| unusable("id is no text"))?,
+        id: filled(members.id).ok_or_else(|| unusable("id is no text"))?,
         version: version
             .filter(|_| time.is_some())
             .ok_or_else(|| unusable("lastUpdateDateTime is no time"))?,
         time,
         event_time: timestamp(&members.created),
         severity: severity(&members.severity),
-        status: members.status.0.unwrap_or_default(),
-        device: members.evidence.0.0,
+        status: members.status.unwrap_or_default(),
+        device: members.device,
     })
 }
 
-/// Reads a detection of the legacy API.
+/// Reads a detection of the legacy API; it is unusable if it is no object, or has neither `FullId`
+/// nor `AlertId`.
 ///
 /// # Errors
-/// [`Unusable`] if it is no object, or has neither `FullId` nor `AlertId`.
-pub(crate) fn detection(json: &str) -> Result<Record<'_>, Unusable> {
-    let members: DetectionMembers<'_> = members(json)?;
-    let processed = members.last_processed_time_utc.filled();
+/// [`ScanError`] if it is no JSON.
+pub(crate) fn detection<'a>(scanner: &mut Scanner<'a>) -> Result<Read<'a>, ScanError> {
+    if scanner.peek() != Some(b'{') {
+        return scanner.skip().map(|()| Err(no_object()));
+    }
+    let mut members = DetectionMembers::default();
+    scanner.object(|name, scanner| {
+        let member = match name {
+            "FullId" => &mut members.full_id,
+            "AlertId" => &mut members.alert_id,
+            "LastProcessedTimeUtc" => &mut members.processed,
+            "AlertTime" => &mut members.alert_time,
+            "Severity" => &mut members.severity,
+            "ComputerDnsName" => &mut members.dns_name,
+            "MachineName" => &mut members.machine_name,
+            _ => return scanner.skip(),
+        };
+        *member = scanner.text()?;
+        Ok(())
+    })?;
+    Ok(of_detection(members))
+}
+
+fn of_detection(members: DetectionMembers<'_>) -> Read<'_> {
+    let processed = filled(members.processed);
     let time = processed.as_deref().and_then(Ticks::parse);
-    let id = members.full_id.filled().or(members.alert_id.filled());
+    let id = filled(members.full_id).or(filled(members.alert_id));
     Ok(Record {
         id: id.ok_or_else(|| Unusable {
             why: "neither FullId nor AlertId is text".to_owned(),
@@ -127,69 +157,92 @@ pub(crate) fn detection(json: &str) -> Result<Record<'_>, Unusable> {
         event_time: timestamp(&members.alert_time),
         severity: severity(&members.severity),
         status: Cow::Borrowed(""),
-        device: (members.computer_dns_name.filled()).or(members.machine_name.filled()),
+        device: filled(members.dns_name).or(filled(members.machine_name)),
     })
 }
 
-fn members<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Unusable> {
-    serde_json::from_str(json).map_err(|error| Unusable {
-        why: format!("the record cannot be read: {error}"),
+/// Reads a record that stands by itself.
+pub(crate) fn alone<'a>(
+    json: &'a str,
+    read: impl FnOnce(&mut Scanner<'a>) -> Result<Read<'a>, ScanError>,
+) -> Read<'a> {
+    let mut scanner = Scanner::new(json);
+    let record = read(&mut scanner).and_then(|record| scanner.end().map(|()| record));
+    record.unwrap_or_else(|error| Err(unreadable(error)))
+}
+
+fn no_object() -> Unusable {
+    unreadable("it is no object")
+}
+
+fn unreadable(why: impl fmt::Display) -> Unusable {
+    Unusable {
+        why: format!("the record cannot be read: {why}"),
         time: None,
-    })
+    }
 }
 
-fn timestamp(text: &LooseText<'_>) -> Option<Timestamp> {
-    Ticks::parse(text.0.as_deref()?).map(Ticks::to_timestamp)
+/// The legacy API writes absent text as `""`.
+fn filled(text: Text<'_>) -> Text<'_> {
+    text.filter(|text| !text.is_empty())
 }
 
-fn severity(text: &LooseText<'_>) -> Severity {
-    text.0
-        .as_deref()
-        .map_or(Severity::Unknown, Severity::from_defender)
+fn timestamp(text: &Text<'_>) -> Option<Timestamp> {
+    Ticks::parse(text.as_deref()?).map(Ticks::to_timestamp)
+}
+
+fn severity(text: &Text<'_>) -> Severity {
+    let severity = text.as_deref().map(Severity::from_defender);
+    severity.unwrap_or(Severity::Unknown)
 }
 
 /// The name of the first device among the evidence, else its id.
-#[derive(Default)]
-struct FirstDevice<'a>(Option<Cow<'a, str>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for FirstDevice<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(DeviceVisitor)
+fn first_device<'a>(scanner: &mut Scanner<'a>) -> Result<Text<'a>, ScanError> {
+    let mut device = None;
+    if scanner.peek() != Some(b'[') {
+        return scanner.skip().map(|()| device);
     }
-}
-
-struct DeviceVisitor;
-
-impl<'de> Visitor<'de> for DeviceVisitor {
-    type Value = FirstDevice<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of evidence")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut evidence: A) -> Result<Self::Value, A::Error> {
-        let mut device = None;
-        while let Some(LooseObject(members)) =
-            evidence.next_element::<LooseObject<EvidenceMembers<'de>>>()?
-        {
-            device = device.or_else(|| device_name(members));
+    scanner.list(|scanner| {
+        if device.is_some() || scanner.peek() != Some(b'{') {
+            return scanner.skip();
         }
-        Ok(FirstDevice(device))
-    }
+        device = device_name(scanner)?;
+        Ok(())
+    })?;
+    Ok(device)
 }
 
-fn device_name(members: EvidenceMembers<'_>) -> Option<Cow<'_, str>> {
-    let odata_type = members.odata_type.0?;
-    let is_device = odata_type.ends_with(".deviceEvidence");
-    let name = (members.dns_name.filled())
-        .or(members.host_name.filled())
-        .or(members.device_id.filled());
-    name.filter(|_| is_device)
+fn device_name<'a>(scanner: &mut Scanner<'a>) -> Result<Text<'a>, ScanError> {
+    let mut members = EvidenceMembers::default();
+    scanner.object(|name, scanner| {
+        let member = match name {
+            "@odata.type" => &mut members.odata_type,
+            "deviceDnsName" => &mut members.dns_name,
+            "hostName" => &mut members.host_name,
+            "mdeDeviceId" => &mut members.device_id,
+            _ => return scanner.skip(),
+        };
+        *member = scanner.text()?;
+        Ok(())
+    })?;
+    let odata_type = members.odata_type.unwrap_or_default();
+    let name = (filled(members.dns_name))
+        .or(filled(members.host_name))
+        .or(filled(members.device_id));
+    Ok(name.filter(|_| odata_type.ends_with(".deviceEvidence")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn graph(json: &str) -> Read<'_> {
+        alone(json, super::graph)
+    }
+
+    fn detection(json: &str) -> Read<'_> {
+        alone(json, super::detection)
+    }
 
     #[test]
     fn an_alert_yields_what_routing_needs() {

@@ -1,17 +1,15 @@
 //! Turns the records of a page into events, but for those that were sent before.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde_json::value::RawValue;
 use tapline_core::{Event, Kind, Labels, Metadata, Rejected, Text};
 
 use crate::config::Api;
 use crate::limits::RECORD_CAP;
-use crate::page::{Bodies, text_in};
-use crate::record::{self, Record, Unusable};
+use crate::page::{Bodies, Found};
+use crate::record::{self, Read, Record, Unusable};
 use crate::seen::{Print, print_of};
 use crate::tables::Tables;
 use crate::times::Ticks;
@@ -47,11 +45,11 @@ pub(crate) struct Sifted {
 pub(crate) type Expanded = HashMap<usize, Bytes>;
 
 impl Stamp {
-    /// Reads a record's identity.
-    pub(crate) fn read<'a>(&self, json: &'a str) -> Result<Record<'a>, Unusable> {
+    /// Reads a record that does not stand in a page.
+    pub(crate) fn read<'a>(&self, json: &'a str) -> Read<'a> {
         match self.api {
-            Api::Siem => record::detection(json),
-            _ => record::graph(json),
+            Api::Siem => record::alone(json, record::detection),
+            _ => record::alone(json, record::graph),
         }
     }
 
@@ -60,7 +58,7 @@ impl Stamp {
         &self,
         tables: &mut Tables,
         answer: &Bytes,
-        records: &[&RawValue],
+        records: Vec<Found<'_>>,
         expanded: &Expanded,
         edge: Ticks,
     ) -> Sifted {
@@ -72,19 +70,19 @@ impl Stamp {
             bodies: Bodies::of(answer),
             sifted: Sifted::default(),
         };
-        for (place, raw) in records.iter().enumerate() {
-            match self.read(raw.get()) {
-                Ok(record) => sifting.usable(raw.get(), record, expanded.get(&place)),
-                Err(unusable) => sifting.unusable(raw.get(), unusable),
+        for (place, Found { json, read }) in records.into_iter().enumerate() {
+            match read {
+                Ok(record) => sifting.usable(json, record, expanded.get(&place)),
+                Err(unusable) => sifting.unusable(json, unusable),
             }
         }
         sifting.sifted
     }
 
     fn metadata(&self, arrival: Timestamp, id: Text, version: Text) -> Metadata {
-        let mut meta = Metadata::new(self.kind.clone(), self.tenant.clone(), id, version);
+        let (kind, tenant) = (self.kind.clone(), self.tenant.clone());
+        let mut meta = Metadata::received(arrival, kind, tenant, id, version);
         meta.labels = self.labels.clone();
-        meta.arrival = arrival;
         meta
     }
 }
@@ -169,12 +167,14 @@ impl Sifting<'_> {
             self.sifted.unchanged += 1;
             return;
         }
-        let text = |text: Cow<'_, str>| text_in(&body, json, text);
-        let (id, version) = (text(record.id), text(record.version));
+        let (id, version) = (
+            self.bodies.text(&record.id),
+            self.bodies.text(&record.version),
+        );
         let mut meta = self.stamp.metadata(self.arrival, id, version);
         meta.event_time = record.event_time;
         meta.severity = record.severity;
-        meta.device = record.device.map(text);
+        meta.device = record.device.map(|device| self.bodies.text(&device));
         let event = Event::new(body, meta);
         if json.len() > RECORD_CAP {
             let why = format!(
@@ -207,10 +207,14 @@ mod tests {
     }
 
     fn sift(tables: &mut Tables, answer: &str) -> Sifted {
-        let stamp = stamp();
+        sift_with(tables, answer, &Expanded::new())
+    }
+
+    fn sift_with(tables: &mut Tables, answer: &str, expanded: &Expanded) -> Sifted {
         let answer = Bytes::copy_from_slice(answer.as_bytes());
-        let page = page::graph(&answer).expect("a page");
-        stamp.sift(tables, &answer, &page.records, &Expanded::new(), Ticks::ONE)
+        let text = std::str::from_utf8(&answer).expect("text");
+        let page = page::graph(text).expect("a page");
+        stamp().sift(tables, &answer, page.records, expanded, Ticks::ONE)
     }
 
     fn tables() -> Tables {
@@ -253,19 +257,17 @@ mod tests {
         assert_eq!(sifted.times.len(), 2);
         assert_eq!(sift(&mut tables, answer).rejected.len(), 0);
     }
+
     #[test]
     fn an_incident_that_was_already_sent_as_it_now_is_is_not_sent_again() {
         let record = |version: &str| {
             format!(r#"{{"id":"a","lastUpdateDateTime":"2026-01-02T03:04:0{version}Z"}}"#)
         };
-        let list = |version: &str| Bytes::from(format!(r#"{{"value":[{}]}}"#, record(version)));
+        let list = |version: &str| format!(r#"{{"value":[{}]}}"#, record(version));
         let mut tables = tables();
         let mut sift = |listed: &str, expanded: &str| {
-            let answer = list(listed);
-            let page = page::graph(&answer).expect("a page");
             let bodies = Expanded::from([(0, Bytes::from(record(expanded)))]);
-            let stamp = stamp();
-            let sifted = stamp.sift(&mut tables, &answer, &page.records, &bodies, Ticks::ONE);
+            let sifted = sift_with(&mut tables, &list(listed), &bodies);
             (sifted.events.len(), sifted.repeated)
         };
         assert_eq!(sift("5", "5"), (1, 0));

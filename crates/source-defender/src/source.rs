@@ -236,13 +236,17 @@ impl Reader {
         }
         info!(stream = self.partition.name(), from = %self.reading.tables.position.newest, "reading");
         loop {
+            let room = self.partition.room();
             tokio::select! {
                 biased;
                 control = self.partition.control() => match control {
                     Control::Stop => return Ended::Told,
                     Control::Rewind(checkpoint) => self.reading.rewind(&checkpoint),
                 },
-                turn = self.reading.next() => {
+                turn = after(room, self.reading.next()) => {
+                    let Ok(turn) = turn else {
+                        return Ended::Abandoned;
+                    };
                     if self.partition.send(turn.batch).await.is_err() {
                         return Ended::Abandoned;
                     }
@@ -256,6 +260,15 @@ impl Reader {
         let start = self.reading.tables.position.encode();
         self.partition.commit(start).await
     }
+}
+
+/// Reads when there is room for what is read.
+async fn after<T>(
+    room: impl Future<Output = Result<(), tapline_core::Stopped>>,
+    read: impl Future<Output = T>,
+) -> Result<T, tapline_core::Stopped> {
+    room.await?;
+    Ok(read.await)
 }
 
 fn override_network(config: &DefenderConfig, cx: &mut BuildContext) {

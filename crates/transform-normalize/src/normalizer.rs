@@ -246,11 +246,17 @@ impl Normalizer {
     }
 
     fn read<'b>(&mut self, body: &'b [u8]) -> Result<&'b str, NormalizeError> {
-        let body = std::str::from_utf8(body)?;
+        let body = text(body)?;
         self.tape.read(body)?;
         self.mappings.edits.apply(&mut self.tape, body);
         Ok(body)
     }
+}
+
+/// A record as text. Only what is not UTF-8 is looked at again, for the place where that begins.
+fn text(body: &[u8]) -> Result<&str, NormalizeError> {
+    let text = simdutf8::basic::from_utf8(body);
+    text.or_else(|_| Ok(std::str::from_utf8(body)?))
 }
 
 fn write_cef(
