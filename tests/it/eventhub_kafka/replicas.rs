@@ -191,11 +191,11 @@ impl Scene {
         self.crash(async |scene| {
             scene.kafka.kill();
             scene.kafka.restart().await?;
+            scene.shared("when the broker is back").await;
             scene.caught_up("after the broker's crash").await;
             Ok(())
         })
         .await?;
-        self.shared("when the broker is back").await;
         self.report("the broker crashed");
         Ok(())
     }

@@ -177,6 +177,11 @@ pub(super) fn no_way(reason: &'static str, why: impl std::fmt::Display) -> Fault
     Fault::new(reason, Action::Connect, why)
 }
 
+/// Nobody can say now who reads what; what is read goes on.
+pub(super) fn no_owner(why: impl std::fmt::Display) -> Fault {
+    Fault::new("transient", attach(5), why)
+}
+
 /// There is nothing to show to the service.
 pub(super) fn no_token(why: impl std::fmt::Display) -> Fault {
     Fault::new("token", Action::Connect, why)

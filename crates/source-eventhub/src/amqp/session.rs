@@ -12,7 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
 use super::claims::{Claims, NotShown};
-use super::faults::{Action, Fault, gone, of_beginning};
+use super::faults::{Action, Fault, gone, no_owner, of_beginning};
 use super::hub::HubReader;
 use super::manage::Management;
 use super::seat::{Left, Seat};
@@ -160,7 +160,7 @@ impl<'a> Session<'a> {
         let name = self.hub.name.clone();
         match self.hub.reading.ownership.claim(&name, &ids).await {
             Ok(claimed) => self.claimed.send_replace(claimed),
-            Err(why) => return Err(gone(why).into()),
+            Err(why) => return Err(no_owner(why).into()),
         };
         self.hub
             .first
