@@ -16,6 +16,7 @@ import cef_reader
 import generate_graph
 import generate_hunting
 import hunting_checks
+import leef_checks
 import ocsf_checks
 import program
 import records
@@ -50,6 +51,9 @@ class Check:
         self.promise("generated to OCSF", self.generated_to_ocsf)
         self.promise("sampled rows to OCSF", self.rows_to_ocsf)
         self.promise("generated rows to OCSF", self.generated_rows_to_ocsf)
+        self.promise("every column accounted for", self.columns_accounted_for)
+        self.promise("bare rows to OCSF", self.bare_rows)
+        self.promise("samples and generated to LEEF", self.all_to_leef)
         self.promise("samples and generated to CEF", self.all_to_cef)
         self.promise("attacks on CEF", self.attacks_on_cef)
         return self.failures
@@ -151,6 +155,43 @@ class Check:
                 if wrong:
                     raise Failed(f"row {number + 1} of {hunting_checks.table(record)}: {wrong} are in `unmapped`")
         return f"{len(events)} events valid, nothing lost"
+
+    def columns_accounted_for(self):
+        """`--coverage` tells of every column that says something where it went, and invents none."""
+        sources = [record for _, record in self.rows] + self.generated_rows[:: generate_hunting.GOOD_EVERY]
+        told = program.coverage(self.tapline, as_lines(sources))
+        counted = hunting_checks.columns(sources)
+        wrong = [key for key in counted | told if counted.get(key, 0) != sum(told.get(key, (0,)))]
+        if wrong:
+            pairs = [(key, counted.get(key, 0), told.get(key)) for key in wrong[:SHOWN]]
+            raise Failed(f"{len(wrong)} columns are not accounted for: {pairs}")
+        documented = program.coverage(self.tapline, as_lines(self.generated_rows[:: generate_hunting.GOOD_EVERY]))
+        new = [key for key, counts in documented.items() if counts[2] and hunting_checks.has_mapping(key[0])]
+        if new:
+            raise Failed(f"documented columns that their mapping does not know: {new[:SHOWN]}")
+        return f"{len(counted)} columns of {len(sources)} rows"
+
+    def bare_rows(self):
+        """Rows of a query are read like those of the stream."""
+        by_table = {}
+        for _, record in self.rows:
+            by_table.setdefault(hunting_checks.table(record), []).append(record)
+        for table, sources in by_table.items():
+            _, streamed = program.normalize_to_ocsf(self.tapline, as_lines(sources))
+            rows = [record["properties"] for record in sources]
+            bare = program.normalize_rows(self.tapline, rows, f"hunting.{table}")
+            for record, one, other in zip(sources, streamed, bare):
+                hunting_checks.check_bare(record, one, other)
+        return f"{len(self.rows)} rows of {len(by_table)} tables come out alike"
+
+    def all_to_leef(self):
+        """Every line is what IBM's description of the format allows."""
+        lines = as_lines([record for _, record in self.samples]) + self.generated
+        lines += as_lines([record for _, record in self.rows] + self.generated_rows)
+        written = program.normalize(self.tapline, lines, "leef")
+        for number, line in enumerate(written, 1):
+            leef_checks.check_line(number, line)
+        return f"{len(written)} lines read back, longest {max(map(len, written))} bytes"
 
     def expect_kept(self, number, record, line):
         lost = hunting_checks.lost_values(record, line.decode())

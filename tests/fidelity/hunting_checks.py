@@ -20,6 +20,8 @@ CLASS = {
     "EntraIdSpnSignInEvents": 3002, "DeviceTvmSoftwareInventory": 5020, "DeviceTvmSoftwareVulnerabilities": 2002,
     "DeviceTvmSecureConfigurationAssessment": 2003, "DeviceBaselineComplianceAssessment": 2003,
     "FileMaliciousContentInfo": 2004, "CloudDnsEvents": 4003, "GraphApiAuditEvents": 6003,
+    "IdentityAccountInfo": 5003, "IdentityEvents": 6003, "DataSecurityEvents": 2006,
+    "DataSecurityBehaviors": 2006, "DisruptionAndResponseEvents": 7001,
 }
 BASE_EVENT = 0
 # Class of DeviceEvents by pattern, first match (5.7).
@@ -118,6 +120,12 @@ def table(record):
     return record["category"].removeprefix(STREAMED)
 
 
+def has_mapping(kind):
+    """Whether the program has a mapping of a kind, and not only the Base Event."""
+    several = ("DeviceEvents", "DeviceRegistryEvents", "IdentityQueryEvents", "IdentityDirectoryEvents")
+    return kind.removeprefix("hunting.") in (*CLASS, *several)
+
+
 def expected_class(record):
     """The class that the reference names, or `None` if several are right."""
     name, action = table(record), str(record["properties"].get("ActionType") or "")
@@ -163,6 +171,33 @@ def coverage(records, events):
             else:
                 typed += 1
     return typed, total, others
+
+
+def columns(records):
+    """How often each field of each kind says something: what `--coverage` has to account for."""
+    counts = {}
+    for record in records:
+        row = record["properties"]
+        said = [name for name, value in row.items() if not is_empty(opened(value))]
+        said += [name for name, value in record.items() if name != "properties" and not is_empty(value)]
+        for name in said:
+            key = (f"hunting.{table(record)}", name)
+            counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def check_bare(record, streamed, bare):
+    """A row of a query has no envelope; all else is told as of a row of the stream."""
+    for part in ("class_uid", "type_uid", "device", "actor", "unmapped"):
+        envelope = {name for name in record if name != "properties"}
+        without = {name: value for name, value in part_of(streamed, part).items() if name not in envelope}
+        if without != part_of(bare, part):
+            raise Failed(f"{table(record)}: {part} of the bare row differs: {part_of(bare, part)} for {without}")
+
+
+def part_of(event, name):
+    part = event.get(name, {})
+    return part if isinstance(part, dict) else {name: part}
 
 
 def opened(value):

@@ -31,6 +31,27 @@ def normalize_text(tapline, text, target):
     return output
 
 
+def coverage(tapline, lines):
+    """What `--coverage` tells: (kind, field) -> how often mapped, unmapped, unknown."""
+    command = [str(tapline), "normalize", "--coverage"]
+    done = subprocess.run(command, input=b"\n".join(lines) + b"\n", capture_output=True)
+    told = [json.loads(line) for line in done.stderr.split(b"\n") if line]
+    wrong = [one for one in told if "field" not in one]
+    if done.returncode != 0 or wrong:
+        raise Failed(f"{' '.join(command)} ended with {done.returncode} and said: {wrong[:3]}")
+    return {(one["kind"], one["field"]): (one["mapped"], one["unmapped"], one["unknown"]) for one in told}
+
+
+def normalize_rows(tapline, rows, kind):
+    """Events of bare rows of one kind."""
+    text = b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+    done = subprocess.run([str(tapline), "normalize", "--kind", kind], input=text, capture_output=True)
+    events = [json.loads(line) for line in done.stdout.split(b"\n") if line]
+    if done.returncode != 0 or len(events) != len(rows):
+        raise Failed(f"{kind}: {len(rows)} bare rows in, {len(events)} events out")
+    return events
+
+
 def normalize_to_ocsf(tapline, lines):
     """The same, parsed; the lines themselves too."""
     output = normalize(tapline, lines, "ocsf")
