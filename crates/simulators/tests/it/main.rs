@@ -1,10 +1,12 @@
-//! What the simulators promise, asked over HTTP as any client would.
+//! What the simulators promise, asked over HTTP and AMQP as any client would.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod client;
 mod generated;
 mod graph;
+mod hub;
+mod hub_client;
 mod ledger;
 mod login;
 mod siem;
