@@ -1,3 +1,4 @@
+use crate::client::Client;
 use crate::hub_client::{HubClient, Wish, bytes, end, next, number, numbers, signature};
 use fe2o3_amqp::link::receiver::CreditMode;
 use fe2o3_amqp::types::messaging::Body;
@@ -217,29 +218,17 @@ async fn tokens_are_checked_and_needed() {
 
     let mut other = HubClient::stranger(&hub).await;
     other.show_as("jwt", "eyJ.never.given").await.unwrap_err();
-    let (login, form) = (
-        simulation.announcement(),
-        [
-            ("grant_type", "client_credentials"),
-            ("scope", "https://eventhubs.azure.net/.default"),
-        ],
-    );
-    let keys = [
-        ("client_id", login.client_id.as_str()),
-        ("client_secret", login.client_secret.as_str()),
-    ];
-    let url = format!("{}/{}/oauth2/v2.0/token", login.login, login.tenant_id);
-    let answer = reqwest::Client::new()
-        .post(url)
-        .form(&[form, keys].concat())
-        .send()
-        .await
-        .unwrap();
-    let answer: serde_json::Value = answer.json().await.unwrap();
-    other
-        .show_as("jwt", answer["access_token"].as_str().unwrap())
-        .await
-        .unwrap();
+    for (resource, good) in [
+        ("https://graph.microsoft.com", false),
+        ("https://eventhubs.azure.net", true),
+    ] {
+        let token = Client::with_resource(&simulation, resource).await.token;
+        assert_eq!(
+            other.show_as("jwt", &token).await.is_ok(),
+            good,
+            "{resource}"
+        );
+    }
     let _kept_too = other.read(Wish::default()).await.unwrap();
 
     hub.forbid_listening(true);
