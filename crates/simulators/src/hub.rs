@@ -1,9 +1,20 @@
-//! Azure Event Hubs over AMQP 1.0: one namespace with the hub `defender`, in clear on loopback.
+//! Azure Event Hubs over AMQP 1.0: one namespace with the hub `defender`, on loopback, with three ways in:
+//!
+//! | way | port of [`HubHandle`] | key of the announcement's `eventhub` |
+//! | --- | --- | --- |
+//! | TCP in clear, as Microsoft's emulator has it | `port()` | in `connection_string` |
+//! | TLS from the first byte | `tls_port()` | `tls_port`; `tls_connection_string` |
+//! | WebSocket on TLS: path `/$servicebus/websocket`, protocol `amqp` or `AMQPWSB10` | `websocket_port()` | `websocket_port` |
+//!
+//! The certificate is [`crate::Settings::hub_certificate`], else one for `localhost` and `127.0.0.1` is made at the start. A client
+//! must trust the authority that `authority()` and `authority` name, as PEM. SAS tokens and audiences may name any of the ports, or
+//! none.
 //!
 //! The protocol is served by an engine of our own (`connection`), on the types of fe2o3-amqp: so a test of a reader that uses that
 //! library does not meet the same code twice, refusals look as the service's do, and every frame can be spoilt on purpose.
 
 mod attaching;
+mod certificate;
 mod claims;
 mod connection;
 mod envelope;
@@ -22,11 +33,13 @@ mod serve;
 mod store;
 mod trouble;
 mod weather;
+mod websocket;
 
+pub use certificate::HubCertificate;
 pub use handle::{HubHandle, RecordedAttach, RecordedToken};
 pub use message::{HubBody, HubMessage};
 pub(crate) use packing::{Packer, Streamed};
-pub(crate) use serve::serve;
+pub(crate) use serve::{Doors, Service, serve};
 pub use store::HubPosition;
 pub use trouble::{CONDITIONS, HubError, HubFault};
 
@@ -39,7 +52,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::Log;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use trouble::Asked;
+use trouble::{Asked, Place};
 
 /// The only hub of the namespace.
 pub(crate) const NAME: &str = "defender";
@@ -87,10 +100,20 @@ impl Mailbox {
     }
 }
 
+/// The ports of the namespace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) clear: u16,
+    pub(crate) tls: u16,
+    pub(crate) websocket: u16,
+}
+
 /// The namespace and its hub.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    pub(crate) port: u16,
+    pub(crate) ports: Ports,
+    /// Whom a client must trust, as PEM.
+    pub(crate) authority: String,
     state: Mutex<State>,
     logs: Mutex<Vec<Log>>,
     mailboxes: Mutex<Vec<Arc<Mailbox>>>,
@@ -116,6 +139,7 @@ pub(crate) struct State {
     busy_until: Option<Instant>,
     /// Until when a ghost reads, by a fault.
     haunted_until: Option<Instant>,
+    next_connection: u64,
     next_reader: u64,
 }
 
@@ -152,7 +176,7 @@ impl State {
 
 impl Hub {
     /// `records` says whether what clients do is remembered.
-    pub(crate) fn new(port: u16, records: bool) -> Self {
+    pub(crate) fn new(ports: Ports, authority: String, records: bool) -> Self {
         let state = State {
             key: unguessable(""),
             listening_forbidden: false,
@@ -167,10 +191,12 @@ impl Hub {
             records,
             busy_until: None,
             haunted_until: None,
+            next_connection: 0,
             next_reader: 0,
         };
         Self {
-            port,
+            ports,
+            authority,
             state: Mutex::new(state),
             logs: Mutex::new((0..PARTITIONS).map(|_| Log::default()).collect()),
             mailboxes: Mutex::default(),
@@ -178,10 +204,17 @@ impl Hub {
     }
 
     pub(crate) fn connection_string(&self) -> String {
+        self.endpoint(self.ports.clear, "UseDevelopmentEmulator=true;")
+    }
+
+    pub(crate) fn tls_connection_string(&self) -> String {
+        self.endpoint(self.ports.tls, "")
+    }
+
+    fn endpoint(&self, port: u16, more: &str) -> String {
+        let key = &self.lock().key;
         format!(
-            "Endpoint=sb://localhost:{};SharedAccessKeyName={POLICY};SharedAccessKey={};UseDevelopmentEmulator=true;EntityPath={NAME}",
-            self.port,
-            self.lock().key,
+            "Endpoint=sb://localhost:{port};SharedAccessKeyName={POLICY};SharedAccessKey={key};{more}EntityPath={NAME}"
         )
     }
 
@@ -190,6 +223,10 @@ impl Hub {
             connection_string: self.connection_string(),
             hub: NAME.to_owned(),
             partitions: self.logs().len(),
+            tls_connection_string: self.tls_connection_string(),
+            tls_port: self.ports.tls,
+            websocket_port: self.ports.websocket,
+            authority: self.authority.clone(),
         }
     }
 
@@ -262,13 +299,20 @@ impl Hub {
         self.steal("$default", partition, i64::from(u32::MAX));
     }
 
+    /// A connection comes to a door; says whether it is sent away there.
+    fn knock(&self) -> bool {
+        let mut state = self.lock();
+        state.connections += 1;
+        state.asked.take(Place::Connect, None).is_some()
+    }
+
     /// A connection comes in; its number, and where it finds its orders.
     fn join(&self) -> (u64, Arc<Mailbox>) {
         let mailbox = Arc::new(Mailbox::default());
         self.mailboxes().push(Arc::clone(&mailbox));
         let mut state = self.lock();
-        state.connections += 1;
-        (state.connections, mailbox)
+        state.next_connection += 1;
+        (state.next_connection, mailbox)
     }
 
     /// A connection is gone.

@@ -35,8 +35,8 @@ pub use answer::Fault;
 pub use faults::{Faults, FaultsError};
 pub use graph::{GraphHandle, NextLinkMode};
 pub use hub::{
-    CONDITIONS as HUB_CONDITIONS, HubBody, HubError, HubFault, HubHandle, HubMessage, HubPosition,
-    RecordedAttach, RecordedToken,
+    CONDITIONS as HUB_CONDITIONS, HubBody, HubCertificate, HubError, HubFault, HubHandle,
+    HubMessage, HubPosition, RecordedAttach, RecordedToken,
 };
 pub use login::LoginHandle;
 pub use row::Row;

@@ -1,6 +1,7 @@
 //! What a simulation is started with.
 
 use crate::Faults;
+use crate::hub::HubCertificate;
 use std::path::PathBuf;
 
 /// What [`crate::Simulation::start`] is told.
@@ -21,6 +22,9 @@ pub struct Settings {
     pub samples: Option<PathBuf>,
     /// Whether half of the versions are `hunting.*` records, streamed to the hub `defender`; else there are none.
     pub hub: bool,
+    /// With what the hub speaks TLS, on a port of its own and for WebSockets; `None` makes a certificate for `localhost` and
+    /// `127.0.0.1`, whose authority is announced.
+    pub hub_certificate: Option<HubCertificate>,
 }
 
 impl Default for Settings {
@@ -34,6 +38,7 @@ impl Default for Settings {
             faults: Faults::none(),
             samples: None,
             hub: false,
+            hub_certificate: None,
         }
     }
 }
@@ -61,6 +66,9 @@ pub enum StartError {
         /// What is wrong with it.
         why: String,
     },
+    /// The certificate cannot be used, or none could be made.
+    #[error("preparing the certificate of the hub: {0}")]
+    Certificate(String),
     /// The rate is not a number above zero.
     #[error("rate must be a number above zero, not {0}")]
     Rate(f64),

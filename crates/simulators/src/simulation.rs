@@ -2,7 +2,7 @@
 
 use crate::generator::Generator;
 use crate::graph::{Graph, GraphHandle};
-use crate::hub::{self, Hub, HubHandle, Packer};
+use crate::hub::{self, Doors, Hub, HubHandle, Packer};
 use crate::ledger::Ledger;
 use crate::login::{Application, Login, LoginHandle};
 use crate::serve::{Api, serve};
@@ -54,6 +54,14 @@ pub struct EventHub {
     pub hub: String,
     /// How many partitions it has.
     pub partitions: usize,
+    /// With the port of `Endpoint` that speaks TLS.
+    pub tls_connection_string: String,
+    /// AMQP on TLS.
+    pub tls_port: u16,
+    /// AMQP in a WebSocket on TLS, at `/$servicebus/websocket`.
+    pub websocket_port: u16,
+    /// Whom a client must trust for TLS: the authority's certificate, as PEM.
+    pub authority: String,
 }
 
 /// Microsoft's side of the wire, serving until it is stopped or dropped.
@@ -105,7 +113,15 @@ impl Simulation {
     /// # Errors
     /// [`StartError::Bind`] when no port can be had.
     pub async fn scripted() -> Result<Self, StartError> {
-        Self::serve(&Settings::default(), None, true).await
+        Self::scripted_with(Settings::default()).await
+    }
+
+    /// Starts the servers as [`Simulation::scripted`] does, with these faults and this certificate.
+    ///
+    /// # Errors
+    /// [`StartError`] when no port can be had, or the certificate cannot be used.
+    pub async fn scripted_with(settings: Settings) -> Result<Self, StartError> {
+        Self::serve(&settings, None, true).await
     }
 
     /// Where the servers are, and how to get in.
@@ -157,7 +173,7 @@ impl Simulation {
         let (login_port, login_base) = bind().await?;
         let (graph_port, graph_base) = bind().await?;
         let (siem_port, siem_base) = bind().await?;
-        let (hub_listener, hub_port) = bind_port().await?;
+        let doors = Doors::open(settings).await?;
         let mut identity = StdRng::seed_from_u64(settings.seed);
         let tenant_id = seeded_guid(&mut identity);
         let application = Application {
@@ -165,7 +181,7 @@ impl Simulation {
             client_secret: unguessable("Sim~+/=%&8Q~"),
         };
 
-        let hub = Arc::new(Hub::new(hub_port, scripted));
+        let hub = Arc::new(Hub::new(doors.ports, doors.authority, scripted));
         let packer = Packer::new(
             Arc::clone(&hub),
             settings.faults.clone(),
@@ -208,13 +224,14 @@ impl Simulation {
         for (listener, api) in servers {
             tasks.spawn(serve(listener, api, stop.clone()));
         }
-        tasks.spawn(hub::serve(
-            hub_listener,
-            Arc::clone(&hub),
-            Arc::clone(&tokens),
-            settings.faults.clone(),
-            stop.clone(),
-        ));
+        let service = hub::Service {
+            hub: Arc::clone(&hub),
+            tokens: Arc::clone(&tokens),
+            faults: settings.faults.clone(),
+        };
+        for (listener, door) in doors.all {
+            tasks.spawn(hub::serve(listener, door, service.clone(), stop.clone()));
+        }
         let announcement = Announcement {
             login: login_base,
             graph: graph_base,
@@ -251,7 +268,7 @@ async fn bind() -> Result<(TcpListener, String), StartError> {
     Ok((listener, format!("http://{}:{port}", Ipv4Addr::LOCALHOST)))
 }
 
-async fn bind_port() -> Result<(TcpListener, u16), StartError> {
+pub(crate) async fn bind_port() -> Result<(TcpListener, u16), StartError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .map_err(StartError::Bind)?;

@@ -1,6 +1,6 @@
 //! Tokens, and what they open.
 
-use super::{NAME, POLICY};
+use super::{NAME, POLICY, Ports};
 use crate::tokens::{Audience, Tokens};
 use crate::wire::decode;
 use base64::Engine;
@@ -45,7 +45,7 @@ pub(super) type Denied = (i32, &'static str);
 #[derive(Debug)]
 pub(super) struct Gate<'a> {
     pub(super) key: &'a str,
-    pub(super) port: u16,
+    pub(super) ports: Ports,
     pub(super) tokens: &'a Tokens,
     /// Seconds since 1970.
     pub(super) now: i64,
@@ -68,8 +68,16 @@ impl Gate<'_> {
     fn path_of(&self, audience: &str) -> Result<String, Denied> {
         let (host, path) = split(audience).ok_or((400, "The audience is not a URI"))?;
         let (name, port) = host.rsplit_once(':').unwrap_or((&host, ""));
+        let ours = |port: u16| {
+            let Ports {
+                clear,
+                tls,
+                websocket,
+            } = self.ports;
+            [clear, tls, websocket].contains(&port)
+        };
         let here = matches!(name, "localhost" | "127.0.0.1")
-            && (port.is_empty() || port == self.port.to_string());
+            && (port.is_empty() || port.parse().is_ok_and(ours));
         if !here {
             return Err((401, "The audience is another namespace"));
         }
@@ -169,7 +177,11 @@ mod tests {
         let tokens = Tokens::default();
         let gate = Gate {
             key: KEY,
-            port: 5672,
+            ports: Ports {
+                clear: 5672,
+                tls: 5671,
+                websocket: 443,
+            },
             tokens: &tokens,
             now: 1_000,
         };

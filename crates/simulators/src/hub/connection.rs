@@ -50,7 +50,7 @@ impl Connection {
             self.watch_the_clock()?;
             self.pump()?;
             if self.ending {
-                return self.frames.flush().await;
+                return self.frames.finish().await;
             }
             let (mailbox, wait) = (Arc::clone(&self.mailbox), self.longest_wait());
             tokio::select! {

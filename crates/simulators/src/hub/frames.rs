@@ -1,14 +1,13 @@
-//! AMQP frames on a TCP stream.
+//! AMQP frames on a stream of bytes.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_amqp::de::Deserializer;
 use serde_amqp::read::IoReader;
+use std::fmt::Debug;
 use std::io;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 /// Bytes before a frame's body: size, offset, type, channel.
 pub(super) const HEAD: usize = 8;
@@ -44,25 +43,33 @@ impl Frame {
     }
 }
 
+/// What AMQP can be spoken over: TCP, TLS, or a WebSocket.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for T {}
+
 /// The two directions of a stream, and the bytes that wait in each.
 #[derive(Debug)]
 pub(super) struct Frames {
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
+    reader: ReadHalf<Box<dyn Stream>>,
+    writer: WriteHalf<Box<dyn Stream>>,
     input: BytesMut,
     output: BytesMut,
+    /// Whether the stream may hold back some of what was written to it, as TLS does.
+    held_back: bool,
     /// The largest frame that the other side takes.
     pub(super) largest: usize,
 }
 
 impl Frames {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        let (reader, writer) = stream.into_split();
+    pub(super) fn new(stream: Box<dyn Stream>) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
         Self {
             reader,
             writer,
             input: BytesMut::new(),
             output: BytesMut::new(),
+            held_back: false,
             largest: 512,
         }
     }
@@ -74,7 +81,7 @@ impl Frames {
 
     /// Whether everything was handed to the system.
     pub(super) fn is_sent(&self) -> bool {
-        self.output.is_empty()
+        self.output.is_empty() && !self.held_back
     }
 
     /// Sends and receives what can be, once.
@@ -82,8 +89,9 @@ impl Frames {
     /// # Cancel safety
     /// No byte is lost when this is dropped.
     pub(super) async fn move_bytes(&mut self) -> io::Result<()> {
+        let waits = !self.is_sent();
         tokio::select! {
-            sent = self.writer.write_buf(&mut self.output), if !self.output.is_empty() => sent.map(drop),
+            sent = send(&mut self.writer, &mut self.output, &mut self.held_back), if waits => sent,
             received = self.reader.read_buf(&mut self.input) => match received? {
                 0 => Err(io::ErrorKind::UnexpectedEof.into()),
                 _ => Ok(()),
@@ -93,7 +101,14 @@ impl Frames {
 
     /// Sends all that waits.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
-        self.writer.write_all_buf(&mut self.output).await
+        self.writer.write_all_buf(&mut self.output).await?;
+        self.writer.flush().await
+    }
+
+    /// Sends all that waits, and says that no more comes.
+    pub(super) async fn finish(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        self.writer.shutdown().await
     }
 
     /// Waits for a protocol header and gives its protocol id.
@@ -174,6 +189,25 @@ impl Frames {
         let kept = self.output.len().saturating_sub(bytes);
         self.output.truncate(kept);
     }
+}
+
+/// Hands some of the output to the stream, or makes the stream send what it holds back.
+///
+/// # Cancel safety
+/// No byte is lost when this is dropped.
+async fn send(
+    writer: &mut WriteHalf<Box<dyn Stream>>,
+    output: &mut BytesMut,
+    held_back: &mut bool,
+) -> io::Result<()> {
+    if output.is_empty() {
+        writer.flush().await?;
+        *held_back = false;
+    } else {
+        writer.write_buf(output).await?;
+        *held_back = true;
+    }
+    Ok(())
 }
 
 /// Writes the trailing fields of a described list that were left out, as nulls.

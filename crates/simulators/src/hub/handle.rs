@@ -53,14 +53,34 @@ impl HubHandle {
         NAME
     }
 
-    /// The port on loopback.
+    /// The port on loopback for AMQP in clear.
     pub fn port(&self) -> u16 {
-        self.hub.port
+        self.hub.ports.clear
+    }
+
+    /// The port on loopback for AMQP on TLS.
+    pub fn tls_port(&self) -> u16 {
+        self.hub.ports.tls
+    }
+
+    /// The port on loopback for AMQP in a WebSocket on TLS, at `/$servicebus/websocket`.
+    pub fn websocket_port(&self) -> u16 {
+        self.hub.ports.websocket
+    }
+
+    /// Whom a client must trust to speak TLS with the hub: the authority's certificate, as PEM.
+    pub fn authority(&self) -> &str {
+        &self.hub.authority
     }
 
     /// How to get in, for clients that know `UseDevelopmentEmulator` (clear TCP).
     pub fn connection_string(&self) -> String {
         self.hub.connection_string()
+    }
+
+    /// How to get in over TLS, for clients that take the port from `Endpoint`.
+    pub fn tls_connection_string(&self) -> String {
+        self.hub.tls_connection_string()
     }
 
     /// Puts a message at the end of a partition, numbered from 0.
@@ -162,7 +182,7 @@ impl HubHandle {
         self.hub.lock().readers.of_partition(partition)
     }
 
-    /// How many connections were made so far.
+    /// How many connections were tried so far.
     pub fn connections(&self) -> u64 {
         self.hub.lock().connections
     }

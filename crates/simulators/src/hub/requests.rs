@@ -110,7 +110,7 @@ impl Connection {
         let key = self.hub.lock().key.clone();
         let gate = Gate {
             key: &key,
-            port: self.hub.port,
+            ports: self.hub.ports,
             tokens: &self.tokens,
             now: ticks::now() / ticks::SECOND,
         };

@@ -16,8 +16,11 @@ use fe2o3_amqp_cbs::token::CbsToken;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tapline_simulators::HubHandle;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 const SELECTOR: &str = "apache.org:selector-filter:string";
 
@@ -55,13 +58,22 @@ impl Default for Wish<'_> {
 }
 
 impl HubClient {
-    /// Connects without a token.
+    /// Connects in clear, without a token.
     pub(crate) async fn stranger(hub: &HubHandle) -> Self {
-        let url = format!("amqp://localhost:{}", hub.port());
+        let stream = TcpStream::connect(("127.0.0.1", hub.port())).await.unwrap();
+        Self::over(hub, stream).await
+    }
+
+    /// Connects over a stream, without a token.
+    pub(crate) async fn over<S>(hub: &HubHandle, stream: S) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static,
+    {
         let connection = Connection::builder()
             .container_id("test")
+            .hostname("localhost")
             .sasl_profile(SaslProfile::Anonymous);
-        let mut connection = connection.open(url.as_str()).await.unwrap();
+        let mut connection = connection.open_with_stream(stream).await.unwrap();
         let mut session = Session::begin(&mut connection).await.unwrap();
         let cbs = CbsClient::attach(&mut session).await.unwrap();
         Self {
@@ -70,6 +82,11 @@ impl HubClient {
             cbs,
             hub: hub.clone(),
         }
+    }
+
+    /// Says goodbye, and hears it.
+    pub(crate) async fn close(mut self) {
+        self.connection.close().await.unwrap();
     }
 
     /// Connects and shows a token for the hub.

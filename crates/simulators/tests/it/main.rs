@@ -7,6 +7,7 @@ mod generated;
 mod graph;
 mod hub;
 mod hub_client;
+mod hub_doors;
 mod ledger;
 mod login;
 mod siem;

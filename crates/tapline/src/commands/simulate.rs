@@ -18,6 +18,7 @@ pub(crate) fn run(arguments: Simulate) -> anyhow::Result<Exit> {
         faults: arguments.faults,
         samples: arguments.samples,
         hub: true,
+        hub_certificate: None,
     };
     block_on(serve(settings))?
 }
