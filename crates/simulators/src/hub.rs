@@ -49,6 +49,7 @@ use crate::tokens::unguessable;
 use readers::{Reader, Readers, stolen};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use store::Log;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -76,6 +77,8 @@ pub(crate) enum Order {
         error: HubError,
     },
     ExpireTokens,
+    /// What the tokens shown so far open, they open at most so long.
+    ShortenTokens(Duration),
     Drop,
 }
 
@@ -253,7 +256,7 @@ impl Hub {
             let middle = log.oldest() + (log.next() - log.oldest()) / 2;
             let now = ticks::now() / 10_000;
             for stored in log.expire_before(middle) {
-                log.append(stored.message.clone(), now);
+                log.append(stored.message.again(), now);
             }
         }
         self.ring();

@@ -232,6 +232,7 @@ impl Connection {
                         partition.is_none_or(|meant| meant == reading.partition)
                     })?;
                 }
+                Order::ShortenTokens(left) => self.shorten_claims(left),
                 Order::ExpireTokens => {
                     self.claims.clear();
                     self.end_links(&HubError::new("amqp:unauthorized-access"), |_| true)?;
@@ -239,6 +240,14 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    fn shorten_claims(&mut self, left: Duration) {
+        let left = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+        let latest = (ticks::now() / ticks::SECOND).saturating_add(left);
+        for claim in &mut self.claims {
+            claim.until = claim.until.min(latest);
+        }
     }
 
     /// Does what is due: links without a claim end, the peer hears of us, and the weather changes.

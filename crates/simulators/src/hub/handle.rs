@@ -6,6 +6,7 @@ use super::trouble::{HubError, HubFault};
 use super::{Hub, NAME, Order};
 use crate::ticks;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One attempt to read a partition, as the hub saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +93,19 @@ impl HubHandle {
             .put(partition, message.into(), ticks::now() / 10_000)
     }
 
+    /// How many partitions there are.
+    pub fn partitions(&self) -> usize {
+        self.hub.logs().len()
+    }
+
+    /// How many messages a partition has.
+    ///
+    /// # Panics
+    /// If there is no such partition.
+    pub fn messages(&self, partition: usize) -> usize {
+        self.hub.logs()[partition].len()
+    }
+
     /// Makes partitions until there are so many. There are never fewer.
     pub fn grow_to(&self, partitions: usize) {
         self.hub.grow_to(partitions);
@@ -126,6 +140,12 @@ impl HubHandle {
     /// All tokens shown so far are past their time: every link is closed as unauthorized, and each connection needs a new token.
     pub fn expire_tokens(&self) {
         self.hub.order(&Order::ExpireTokens);
+    }
+
+    /// The tokens shown so far end after so many whole seconds, if not sooner: links are then closed as unauthorized, unless their
+    /// connection has shown another one.
+    pub fn shorten_tokens(&self, left: Duration) {
+        self.hub.order(&Order::ShortenTokens(left));
     }
 
     /// Closes every open partition link, of one partition or of all, with this error.

@@ -10,6 +10,7 @@ use fe2o3_amqp_types::primitives::Symbol;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Requests that a client may send before the first is answered.
@@ -66,6 +67,10 @@ pub(super) struct Sending {
     pub(super) delivery_count: u32,
     pub(super) drain: bool,
     pub(super) paused_until: Option<Instant>,
+    /// Nothing goes wrong by chance with the next message, since it did already.
+    pub(super) spared: bool,
+    /// How many messages come one by one, and how long nothing comes after each.
+    pub(super) trickle: (u32, Duration),
     pub(super) feed: Feed,
 }
 
@@ -107,6 +112,8 @@ impl Sending {
             delivery_count: 0,
             drain: false,
             paused_until: None,
+            spared: false,
+            trickle: (0, Duration::ZERO),
             feed,
         }
     }
@@ -126,6 +133,17 @@ impl Sending {
                 Feed::Answers { waiting, .. } => !waiting.is_empty(),
                 Feed::Partition(reading) => reading.upcoming(hub).is_some(),
             }
+    }
+
+    /// A message was sent; waits after it if they are to come one by one.
+    pub(super) fn sent(&mut self) {
+        self.credit -= 1;
+        self.delivery_count = self.delivery_count.wrapping_add(1);
+        let (left, pause) = self.trickle;
+        if left > 0 {
+            self.trickle.0 = left - 1;
+            self.paused_until = Some(Instant::now() + pause);
+        }
     }
 
     /// Takes a flow of the receiver in.

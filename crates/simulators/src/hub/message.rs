@@ -66,6 +66,14 @@ impl HubMessage {
         self
     }
 
+    /// The same message, to stand at another place.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            offset: None,
+            ..self.clone()
+        }
+    }
+
     /// Roughly the bytes that the message takes.
     pub(crate) fn size(&self) -> usize {
         match &self.body {

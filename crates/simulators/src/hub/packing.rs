@@ -1,17 +1,21 @@
 //! How streamed records become messages of the hub.
 
-use super::Hub;
 use super::message::{HubBody, HubMessage};
+use super::{Hub, PARTITIONS};
 use crate::faults::{Faults, Named};
 use crate::ticks::{self, SECOND};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 /// A message grows no larger than this by itself; the service takes 1 MB.
 const FULL: usize = 900_000;
+/// What a message is padded to by a fault: all that the service takes, less some room for what stands around a body.
+const LARGE: usize = (1 << 20) - 1_024;
+/// The hub does not grow beyond this by itself.
+const MOST_PARTITIONS: usize = 8;
 /// Records that wait to come again.
 const REPEATS: usize = 1_000;
 
@@ -33,16 +37,26 @@ pub(crate) struct Packer {
     faults: Faults,
     rng: StdRng,
     repeats: VecDeque<Streamed>,
+    /// Partitions that stay empty.
+    quiet: HashSet<usize>,
+    /// How many offsets were texts so far.
+    texts: u64,
 }
 
 impl Packer {
     pub(crate) fn new(hub: Arc<Hub>, faults: Faults, seed: u64) -> Self {
-        Self {
+        let mut packer = Self {
             hub,
             faults,
             rng: StdRng::seed_from_u64(seed),
             repeats: VecDeque::new(),
-        }
+            quiet: HashSet::new(),
+            texts: 0,
+        };
+        packer.quiet = (1..PARTITIONS)
+            .filter(|_| packer.happens(Named::HubEmpty))
+            .collect();
+        packer
     }
 
     /// Streams records, those with one number in one message.
@@ -67,14 +81,39 @@ impl Packer {
 
     fn send(&mut self, mut records: Vec<Streamed>) {
         self.repeat(&mut records);
-        let partition = self.rng.random_range(0..self.hub.logs().len());
+        self.grow();
+        let partition = self.partition();
         let now = ticks::now();
         for message in self.messages(&records, now) {
+            let message = self.place(message);
             self.hub.put(partition, message, now / (SECOND / 1_000));
         }
         if self.happens(Named::HubExpired) {
             self.hub.wear_out(partition);
         }
+    }
+
+    fn grow(&mut self) {
+        let count = self.hub.logs().len();
+        if count < MOST_PARTITIONS && self.happens(Named::HubGrow) {
+            self.hub.grow_to(count + 1);
+        }
+    }
+
+    /// Where the next message goes: to any partition that is not to stay empty.
+    fn partition(&mut self) -> usize {
+        let mut open: Vec<usize> = (0..self.hub.logs().len()).collect();
+        open.retain(|partition| !self.quiet.contains(partition));
+        open[self.rng.random_range(0..open.len())]
+    }
+
+    /// Gives some messages an offset that is no number, as geo-replicated namespaces have them.
+    fn place(&mut self, message: HubMessage) -> HubMessage {
+        if !self.happens(Named::HubOffset) {
+            return message;
+        }
+        self.texts += 1;
+        message.offset(format!("{:x}:{}", self.texts, self.rng.random::<u32>()))
     }
 
     /// Adds some records that were sent before, and remembers some of these.
@@ -95,8 +134,13 @@ impl Packer {
             .map(|record| self.envelope(record, now))
             .collect();
         let wrapped = || around(b"{\"records\":[", &texts, b",", b"]}");
+        if self.happens(Named::HubLarge) {
+            let mut body = wrapped();
+            body.resize(LARGE.max(body.len()), b' ');
+            return vec![body.into()];
+        }
         let form = if self.happens(Named::HubForm) {
-            self.rng.random_range(1..=7)
+            self.rng.random_range(1..=8)
         } else {
             0
         };
@@ -105,14 +149,13 @@ impl Packer {
             2 => texts.into_iter().map(Into::into).collect(),
             3 => vec![around(b"", &texts, b"\r\n", b"\r\n").into()],
             4 => vec![self.pieces(wrapped().into())],
-            5 => vec![HubMessage::new(HubBody::Text(
-                String::from_utf8_lossy(&wrapped()).into_owned(),
-            ))],
+            5 => vec![HubMessage::new(HubBody::Text(text(&wrapped())))],
             6 => vec![HubMessage::new(HubBody::Binary(wrapped().into()))],
             7 => vec![
                 "".into(),
                 around(b"{ \"records\" : [\n", &texts, b" ,\n", b" ] }\n").into(),
             ],
+            8 => vec![HubMessage::new(HubBody::Sequence(vec![text(&wrapped())]))],
             _ => vec![wrapped().into()],
         }
     }
@@ -157,6 +200,10 @@ impl Packer {
         let chance = self.faults.chance(fault);
         chance > 0.0 && self.rng.random_bool(chance)
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn around(head: &[u8], texts: &[Vec<u8>], separator: &[u8], tail: &[u8]) -> Vec<u8> {

@@ -42,14 +42,18 @@ impl Connection {
 
     /// Sends one message, unless something goes wrong; says whether there may be more.
     fn send(&mut self, channel: u16, handle: u32) -> io::Result<bool> {
-        let partition = self
-            .link(channel, handle)
-            .and_then(Sending::reading)
-            .map(|reading| reading.partition);
+        let Some(link) = self.link_mut(channel, handle) else {
+            return Ok(false);
+        };
+        let spared = std::mem::take(&mut link.spared);
+        let partition = link.reading().map(|reading| reading.partition);
         if let Some(partition) = partition
-            && let Some(fault) = self.strike_at(partition)
+            && let Some(fault) = self.strike_at(partition, spared)
         {
             self.suffer(channel, handle, fault)?;
+            if let Some(link) = self.link_mut(channel, handle) {
+                link.spared = true;
+            }
             return Ok(true);
         }
         self.send_unharmed(channel, handle)
@@ -66,8 +70,7 @@ impl Connection {
             return Ok(false);
         }
         if let Some(link) = session.sending.get_mut(&handle) {
-            link.credit -= 1;
-            link.delivery_count = link.delivery_count.wrapping_add(1);
+            link.sent();
             match &mut link.feed {
                 Feed::Answers { waiting, .. } => drop(waiting.pop_front()),
                 Feed::Partition(reading) => reading.next = message.1,
@@ -104,6 +107,23 @@ impl Connection {
 
     pub(super) fn link(&self, channel: u16, handle: u32) -> Option<&Sending> {
         self.sessions.get(&channel)?.sending.get(&handle)
+    }
+
+    fn link_mut(&mut self, channel: u16, handle: u32) -> Option<&mut Sending> {
+        let session = self.sessions.get_mut(&channel)?;
+        session.sending.get_mut(&handle)
+    }
+
+    /// Sends the next message of a partition, which stays the next one.
+    fn send_and_go_back(&mut self, channel: u16, handle: u32) -> io::Result<()> {
+        let reading = self.link(channel, handle).and_then(Sending::reading);
+        let before = reading.map(|reading| reading.next);
+        self.send_unharmed(channel, handle)?;
+        let feed = self.link_mut(channel, handle).map(|link| &mut link.feed);
+        if let (Some(Feed::Partition(reading)), Some(before)) = (feed, before) {
+            reading.next = before;
+        }
+        Ok(())
     }
 
     /// Credit that was to be used up or given back is given back.
@@ -144,12 +164,20 @@ impl Connection {
                 Ok(())
             }
             HubFault::Pause { time, .. } => {
-                let session = self.sessions.get_mut(&channel);
-                if let Some(link) = session.and_then(|session| session.sending.get_mut(&handle)) {
+                if let Some(link) = self.link_mut(channel, handle) {
                     link.paused_until = Some(Instant::now() + time);
                 }
                 Ok(())
             }
+            HubFault::Trickle {
+                messages, pause, ..
+            } => {
+                if let Some(link) = self.link_mut(channel, handle) {
+                    link.trickle = (messages, pause);
+                }
+                Ok(())
+            }
+            HubFault::Twice { .. } => self.send_and_go_back(channel, handle),
             _ => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }

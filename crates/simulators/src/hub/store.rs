@@ -85,6 +85,10 @@ impl Log {
         self.messages.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
     /// Forgets all messages before this sequence number, as if their time had passed, and gives them back.
     pub(crate) fn expire_before(&mut self, sequence_number: i64) -> Vec<Arc<Stored>> {
         let kept = |stored: &Arc<Stored>| stored.position.sequence_number >= sequence_number;

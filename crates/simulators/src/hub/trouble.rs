@@ -143,6 +143,20 @@ pub enum HubFault {
         /// How long.
         time: Duration,
     },
+    /// After so many more messages some come on that link one by one, with pauses, whatever its credit.
+    Trickle {
+        /// Messages sent before it.
+        after: u64,
+        /// How many come one by one.
+        messages: u32,
+        /// How long nothing is sent after each.
+        pause: Duration,
+    },
+    /// After so many more messages the next one is sent twice on that link.
+    Twice {
+        /// Messages sent before it.
+        after: u64,
+    },
     /// The next put-token is answered with this status, such as 401, 404, or 500.
     RefuseToken(i32),
     /// The next request to `$management` is answered with this status, such as 404, 500, or 503.
@@ -173,7 +187,9 @@ impl HubFault {
             | Self::CloseConnection { .. }
             | Self::Drop { .. }
             | Self::CutOff { .. }
-            | Self::Pause { .. } => Place::Transfer,
+            | Self::Pause { .. }
+            | Self::Trickle { .. }
+            | Self::Twice { .. } => Place::Transfer,
         }
     }
 
@@ -184,7 +200,9 @@ impl HubFault {
             | Self::CloseConnection { after, .. }
             | Self::Drop { after }
             | Self::CutOff { after }
-            | Self::Pause { after, .. } => Some(after),
+            | Self::Pause { after, .. }
+            | Self::Trickle { after, .. }
+            | Self::Twice { after } => Some(after),
             _ => None,
         }
     }

@@ -11,17 +11,22 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The faults that can meet a message on its way out.
-const OF_MESSAGES: [Named; 7] = [
+const OF_MESSAGES: [Named; 10] = [
     Named::HubDetach,
     Named::HubBusy,
     Named::HubDrop,
     Named::HubSlow,
     Named::HubCutOff,
+    Named::HubSessionEnd,
+    Named::HubTrickle,
     Named::HubTokenExpired,
     Named::HubStolen,
+    Named::HubTwice,
 ];
 /// How many of them, the first ones, are mild.
-const MILD: usize = 5;
+const MILD: usize = 7;
+/// Messages that come one by one when a link trickles.
+const TRICKLE: u32 = 5;
 /// No fault that is mild lasts longer.
 const SHORT: Duration = Duration::from_millis(1_900);
 
@@ -65,6 +70,11 @@ impl Weather {
         Some(OF_MESSAGES[self.rng.random_range(0..choices)])
     }
 
+    /// An error after which a reader only has to try again.
+    fn passing(&mut self) -> HubError {
+        HubError::new(CONDITIONS[self.rng.random_range(0..PASSING)].0)
+    }
+
     fn a_while(&mut self) -> Duration {
         SHORT.mul_f64(self.rng.random_range(0.1..1.0))
     }
@@ -87,14 +97,18 @@ impl Connection {
         state.calm_down(Instant::now());
         let busy = || HubFault::RefuseAttach(HubError::new("com.microsoft:server-busy"));
         let asked = state.asked.take(Place::Attach, partition);
-        asked.or_else(|| state.busy_until.is_some().then(busy))
+        let busy = asked.or_else(|| state.busy_until.is_some().then(busy));
+        busy.or_else(|| {
+            let refused = self.weather.happens(Named::HubAttachRefused);
+            refused.then(|| HubFault::RefuseAttach(self.weather.passing()))
+        })
     }
 
-    /// What goes wrong with the next message of a partition.
-    pub(super) fn strike_at(&mut self, partition: usize) -> Option<HubFault> {
+    /// What goes wrong with the next message of a partition; nothing by chance if it is spared.
+    pub(super) fn strike_at(&mut self, partition: usize, spared: bool) -> Option<HubFault> {
         let asked = self.hub.lock().asked.take(Place::Transfer, Some(partition));
         asked.or_else(|| {
-            let named = self.weather.by_chance()?;
+            let named = (!spared).then(|| self.weather.by_chance())??;
             Some(self.make(named, partition))
         })
     }
@@ -125,9 +139,17 @@ impl Connection {
     fn make(&mut self, named: Named, partition: usize) -> HubFault {
         let detach = |error| HubFault::Detach { after: 0, error };
         match named {
-            Named::HubDetach => detach(HubError::new(
-                CONDITIONS[self.weather.rng.random_range(0..PASSING)].0,
-            )),
+            Named::HubDetach => detach(self.weather.passing()),
+            Named::HubSessionEnd => HubFault::EndSession {
+                after: 0,
+                error: self.weather.passing(),
+            },
+            Named::HubTrickle => HubFault::Trickle {
+                after: 0,
+                messages: TRICKLE,
+                pause: self.weather.a_while() / TRICKLE,
+            },
+            Named::HubTwice => HubFault::Twice { after: 0 },
             Named::HubBusy => {
                 let until = Instant::now() + self.weather.a_while();
                 self.hub.lock().busy_until = Some(until);
@@ -147,7 +169,7 @@ impl Connection {
                     .haunt(partition, Instant::now() + self.weather.a_while());
                 HubFault::Pause {
                     after: 0,
-                    time: Duration::ZERO,
+                    time: SHORT, // the order to go comes before
                 }
             }
             _ => HubFault::Drop { after: 0 },

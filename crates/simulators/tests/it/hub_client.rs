@@ -193,15 +193,25 @@ pub(crate) async fn numbers(receiver: &mut Receiver, count: usize) -> Vec<i64> {
 }
 
 pub(crate) fn number(delivery: &Delivery<Body<Value>>) -> i64 {
-    let annotations = delivery.message().message_annotations.as_ref().unwrap();
-    let named = annotations
-        .0
-        .iter()
-        .find(|(key, _)| format!("{key:?}").contains("x-opt-sequence-number"));
-    match named.unwrap().1 {
+    match annotation(delivery, "x-opt-sequence-number") {
         Value::Long(number) => *number,
         other => panic!("{other:?}"),
     }
+}
+
+pub(crate) fn offset(delivery: &Delivery<Body<Value>>) -> String {
+    match annotation(delivery, "x-opt-offset") {
+        Value::String(text) => text.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn annotation<'a>(delivery: &'a Delivery<Body<Value>>, name: &str) -> &'a Value {
+    let annotations = delivery.message().message_annotations.as_ref().unwrap();
+    let mut all = annotations.0.iter();
+    all.find(|(key, _)| format!("{key:?}").contains(name))
+        .unwrap()
+        .1
 }
 
 /// The bytes of all data sections.

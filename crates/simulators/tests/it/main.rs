@@ -8,6 +8,7 @@ mod graph;
 mod hub;
 mod hub_client;
 mod hub_doors;
+mod hub_weather;
 mod ledger;
 mod login;
 mod siem;
