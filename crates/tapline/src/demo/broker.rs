@@ -12,10 +12,11 @@ use rdkafka::producer::DefaultProducerContext;
 use super::tally::{Arrivals, Identity};
 
 /// The topics that the demo's kinds go to.
-const TOPICS: [&str; 3] = [
+const TOPICS: [&str; 4] = [
     "defender.graph.alert",
     "defender.graph.incident",
     "defender.siem.detection",
+    "defender.hunting",
 ];
 
 /// Partitions of each topic; a partition of the embedded broker keeps 5 MiB.

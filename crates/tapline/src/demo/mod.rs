@@ -75,6 +75,7 @@ impl Stage {
             rate: events.map_or(RATE, |events| (events as f64 / MAKING_SECS).max(RATE)),
             events,
             ledger: Some(ledger.clone()),
+            hub: true,
             ..Settings::default()
         })
         .await

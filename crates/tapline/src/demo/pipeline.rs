@@ -11,10 +11,14 @@ pub(super) struct Addresses<'a> {
     pub(super) syslog: &'a str,
 }
 
-/// Writes the file and the secret it names into `folder`.
+/// Writes the file and the secrets it names into `folder`.
 pub(super) fn write(folder: &Path, addresses: &Addresses<'_>) -> std::io::Result<PathBuf> {
     let secret = folder.join("client-secret");
     write_private(&secret, addresses.microsoft.client_secret.as_bytes())?;
+    if let Some(hub) = &addresses.microsoft.eventhub {
+        let secret = folder.join("hub-connection");
+        write_private(&secret, hub.connection_string.as_bytes())?;
+    }
     let file = folder.join("pipeline.yaml");
     std::fs::write(&file, text(addresses))?;
     Ok(file)
@@ -61,16 +65,28 @@ data_dir: data
 admin: {{ listen: \"127.0.0.1:0\" }}
 
 sources:
-{alerts}{incidents}{legacy}
+{alerts}{incidents}{legacy}  hunting:
+    type: eventhub
+    config:
+      transport: amqp
+      auth: {{ connection_string: {{ file: hub-connection }} }}
+      consumer_group: \"$Default\"
+      tables: all
+
 transforms:
   ocsf: {{ type: normalize, inputs: [alerts, incidents, legacy], config: {{ to: ocsf }} }}
-  cef: {{ type: normalize, inputs: [alerts, incidents, legacy], config: {{ to: cef }} }}
+  rows: {{ type: normalize, inputs: [hunting], config: {{ to: ocsf }} }}
+  cef: {{ type: normalize, inputs: [alerts, incidents, legacy, hunting], config: {{ to: cef }} }}
 
 sinks:
   lake:
     type: kafka
     inputs: [ocsf]
     config: {{ brokers: [\"{kafka}\"], topic: \"defender.{{kind}}\" }}
+  rows_lake:
+    type: kafka
+    inputs: [rows]
+    config: {{ brokers: [\"{kafka}\"], topic: defender.hunting }}
   siem:
     type: syslog
     inputs: [cef]

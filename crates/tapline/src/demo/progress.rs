@@ -31,7 +31,7 @@ impl Progress {
             Some(address) => format!("http://{address}/"),
             None => "no admin page".to_owned(),
         };
-        info!(admin, file = %file.display(), "a simulated Microsoft tenant makes detections; tapline polls them, normalizes them, and delivers OCSF to an embedded Kafka and CEF to a syslog receiver");
+        info!(admin, file = %file.display(), "a simulated Microsoft tenant makes detections, and streams hunting tables to an event hub; tapline reads both, normalizes them, and delivers OCSF to an embedded Kafka and CEF to a syslog receiver");
         Self {
             panel: Panel::on_terminal(),
             table: ComponentTable::new(service.board.clone(), service.metrics.clone()),
@@ -71,6 +71,10 @@ impl Progress {
                 snapshot.kafka, snapshot.syslog, snapshot.repeats
             ),
             format!(
+                "  of those in kafka {} are rows of {} hunting tables, streamed from the event hub",
+                snapshot.rows, snapshot.tables
+            ),
+            format!(
                 "  newest: {} · {} · {}",
                 newest.severity, newest.class_name, newest.message
             ),
@@ -89,6 +93,8 @@ impl Progress {
             made,
             kafka = snapshot.kafka,
             syslog = snapshot.syslog,
+            rows = snapshot.rows,
+            tables = snapshot.tables,
             repeats = snapshot.repeats,
             newest = snapshot.newest.message,
             "arrived"
@@ -99,6 +105,8 @@ impl Progress {
         info!(
             kafka = snapshot.kafka,
             syslog = snapshot.syslog,
+            rows = snapshot.rows,
+            tables = snapshot.tables,
             repeats = snapshot.repeats,
             "the demo ended"
         );

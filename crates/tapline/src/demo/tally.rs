@@ -8,6 +8,9 @@ use std::time::Instant;
 use anyhow::Context;
 use serde::Deserialize;
 
+/// How kinds of rows of hunting tables begin.
+const HUNTING: &str = "hunting.";
+
 /// The identity of one version of a record.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq)]
 pub(super) struct Identity {
@@ -47,6 +50,8 @@ pub(super) struct Arrivals(Arc<Mutex<Counts>>);
 struct Counts {
     kafka: HashMap<String, u64>,
     syslog: HashMap<String, u64>,
+    /// Rows in Kafka by the kind of their table, repeats left out.
+    tables: HashMap<String, u64>,
     unidentified: u64,
     newest: Newest,
     last: Instant,
@@ -57,6 +62,9 @@ struct Counts {
 pub(super) struct Snapshot {
     pub(super) kafka: u64,
     pub(super) syslog: u64,
+    /// How many of those in Kafka are rows of hunting tables, and of how many tables.
+    pub(super) rows: u64,
+    pub(super) tables: u64,
     pub(super) repeats: u64,
     /// Syslog messages without an identity.
     pub(super) unidentified: u64,
@@ -75,6 +83,7 @@ impl Arrivals {
         Self(Arc::new(Mutex::new(Counts {
             kafka: HashMap::new(),
             syslog: HashMap::new(),
+            tables: HashMap::new(),
             unidentified: 0,
             newest: Newest::default(),
             last: Instant::now(),
@@ -85,7 +94,11 @@ impl Arrivals {
     pub(super) fn kafka(&self, identity: Identity, body: Option<&[u8]>) {
         let newest = body.and_then(|body| serde_json::from_slice(body).ok());
         let mut counts = self.lock();
-        *counts.kafka.entry(identity.uid()).or_default() += 1;
+        let times = counts.kafka.entry(identity.uid()).or_default();
+        *times += 1;
+        if *times == 1 && identity.kind.starts_with(HUNTING) {
+            *counts.tables.entry(identity.kind).or_default() += 1;
+        }
         counts.newest = newest.unwrap_or_default();
         counts.last = Instant::now();
     }
@@ -107,6 +120,8 @@ impl Arrivals {
         Snapshot {
             kafka: counts.kafka.len() as u64,
             syslog: counts.syslog.len() as u64,
+            rows: counts.tables.values().sum(),
+            tables: counts.tables.len() as u64,
             repeats: repeats(&counts.kafka) + repeats(&counts.syslog),
             unidentified: counts.unidentified,
             newest: counts.newest.clone(),
@@ -203,6 +218,25 @@ mod tests {
             ["kafka: t:graph.alert:b:v", "syslog: t:graph.alert:a:v"]
         );
         assert_eq!(arrivals.snapshot().repeats, 1);
+    }
+
+    #[test]
+    fn rows_are_counted_once_and_by_their_tables() {
+        let arrivals = Arrivals::new();
+        let row = |table: &str, id: &str| Identity {
+            kind: format!("hunting.{table}"),
+            ..identity(id)
+        };
+        for arrived in [
+            row("AlertInfo", "a"),
+            row("AlertInfo", "a"),
+            row("UrlClickEvents", "b"),
+        ] {
+            arrivals.kafka(arrived, None);
+        }
+        arrivals.kafka(identity("c"), None);
+        let snapshot = arrivals.snapshot();
+        assert_eq!((snapshot.rows, snapshot.tables), (2, 2));
     }
 
     #[test]
