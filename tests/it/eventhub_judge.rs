@@ -59,3 +59,15 @@ async fn microsofts_client_reads_every_form_of_message() -> anyhow::Result<()> {
     let faults = ["--faults", "hub_form=0.5,hub_repeat=0.05,hub_expired=0.02"];
     judge(3_000, &faults, &["--repeats"]).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn microsofts_client_reads_over_tls_and_in_a_web_socket() -> anyhow::Result<()> {
+    if !tapline_e2e::enabled() {
+        return Ok(());
+    }
+    for transport in ["tls", "websocket"] {
+        let judged = ["--only-reading", "--transport", transport];
+        judge(1_000, &[], &judged).await?;
+    }
+    Ok(())
+}
