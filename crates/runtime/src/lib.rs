@@ -3,7 +3,7 @@ pub mod admin;
 mod budget;
 mod checkpoint;
 pub mod config;
-mod dead_letters;
+pub mod dead_letters;
 mod filter;
 mod lanes;
 mod registry;

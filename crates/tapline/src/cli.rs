@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Run(PipelineFile),
     /// Check a pipeline file without connecting anywhere.
     Validate(PipelineFile),
+    /// List, show, send again, or delete the events that components rejected.
+    DeadLetters(DeadLetters),
     /// Normalize events from standard input to standard output, one line each.
     Normalize(Normalize),
     /// Run Microsoft's side alone, on loopback, until SIGTERM.
@@ -35,6 +37,39 @@ pub(crate) struct PipelineFile {
     /// The pipeline file.
     #[arg(short, long = "config", value_name = "FILE")]
     pub(crate) config: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct DeadLetters {
+    #[command(subcommand)]
+    pub(crate) action: DeadLettersAction,
+    #[command(flatten)]
+    pub(crate) file: PipelineFile,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DeadLettersAction {
+    /// Count them by component and reason.
+    List(LetterFilter),
+    /// Print them, one JSON object per line.
+    Show(LetterFilter),
+    /// Hand them to the components that rejected them, while the pipeline runs or when it starts.
+    Replay(LetterFilter),
+    /// Delete them.
+    Purge(LetterFilter),
+}
+
+#[derive(Args)]
+pub(crate) struct LetterFilter {
+    /// Only those that this component rejected.
+    #[arg(long, value_name = "ID")]
+    pub(crate) component: Option<String>,
+    /// Only those that were rejected for this reason.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Only events of this kind, such as graph.alert.
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
 }
 
 #[derive(Args)]

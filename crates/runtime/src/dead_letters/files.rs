@@ -9,13 +9,15 @@ use tapline_core::metrics::Gauge;
 
 use super::{Letter, letter};
 
-/// The open files, and how much they may hold together.
+/// The files of a folder, and how much they may hold together.
 pub(super) struct Files {
     folder: PathBuf,
     max_bytes: u64,
     gauge: Gauge,
-    open: BTreeMap<String, File>,
 }
+
+/// Files that are being appended to, and how long they were before.
+type Open = BTreeMap<String, (File, u64)>;
 
 /// Why a letter was not written.
 #[derive(Debug, thiserror::Error)]
@@ -50,31 +52,34 @@ impl Files {
             folder,
             max_bytes,
             gauge,
-            open: BTreeMap::new(),
         })
     }
 
     /// Writes and syncs as many letters as it can: how many, and why not all.
     pub(super) fn append(&mut self, letters: &[Letter]) -> (usize, Option<WriteError>) {
-        let mut before = BTreeMap::new();
-        match self.write_synced(letters, &mut before) {
+        let mut open = BTreeMap::new();
+        let lock = lock(&self.folder);
+        let written = lock.and_then(|lock| {
+            let written = self.write_synced(letters, &mut open);
+            if written.is_err() {
+                take_back(&open);
+            }
+            drop(lock);
+            written
+        });
+        match written {
             Ok((stored, full)) => (stored, full),
             Err(source) => {
-                self.take_back(&before);
-                // What could not be taken back is closed off with a line end when the file is
-                // reopened.
-                self.open.clear();
                 let folder = self.folder.clone();
                 (0, Some(WriteError::Io { folder, source }))
             }
         }
     }
 
-    /// Notes in `before` the length of each file before it writes there.
     fn write_synced(
         &mut self,
         letters: &[Letter],
-        before: &mut BTreeMap<String, u64>,
+        open: &mut Open,
     ) -> io::Result<(usize, Option<WriteError>)> {
         // Asked of the disk each time, since an operator may have made room.
         let mut size = used(&self.folder)?;
@@ -90,53 +95,58 @@ impl Files {
                 });
                 break;
             }
-            let name = file_name(&letter.component.id);
-            let file = self.file(&name)?;
-            if let Entry::Vacant(place) = before.entry(name) {
-                place.insert(file.metadata()?.len());
-            }
-            file.write_all(&line)?;
+            self.file(&letter.component.id, open)?.write_all(&line)?;
             size += line.len() as u64;
             stored += 1;
         }
-        for name in before.keys() {
-            self.file(name)?.sync_data()?;
+        for (file, _) in open.values() {
+            file.sync_data()?;
         }
+        File::open(&self.folder)?.sync_all()?;
         self.gauge.set(size as f64);
         Ok((stored, full))
     }
 
-    /// Cuts the files back to what they were, since all of the letters will be written again.
-    fn take_back(&mut self, before: &BTreeMap<String, u64>) {
-        for (name, length) in before {
-            if let Some(file) = self.open.get(name)
-                && file.metadata().is_ok_and(|now| now.len() > *length)
-                && let Err(error) = file.set_len(*length)
-            {
-                tracing::warn!(file = name, %error, "some dead letters will stand there twice");
-            }
-        }
-    }
-
-    fn file(&mut self, name: &str) -> io::Result<&mut File> {
-        let path = self.folder.join(name);
-        // A file that was moved away gets a successor.
-        if !path.exists() {
-            self.open.remove(name);
-        }
-        match self.open.entry(name.to_owned()) {
-            Entry::Occupied(file) => Ok(file.into_mut()),
+    fn file<'a>(&self, component: &str, open: &'a mut Open) -> io::Result<&'a mut File> {
+        let place = match open.entry(file_name(component)) {
+            Entry::Occupied(place) => place.into_mut(),
             Entry::Vacant(place) => {
-                let file = open_at_line_start(&path)?;
-                File::open(&self.folder)?.sync_all()?;
-                Ok(place.insert(file))
+                let file = open_at_line_start(&self.folder.join(place.key()))?;
+                let before = file.metadata()?.len();
+                place.insert((file, before))
             }
+        };
+        Ok(&mut place.0)
+    }
+}
+
+/// Cuts the files back to what they were, since all of the letters will be written again.
+fn take_back(open: &Open) {
+    for (name, (file, length)) in open {
+        if file.metadata().is_ok_and(|now| now.len() > *length)
+            && let Err(error) = file.set_len(*length)
+        {
+            tracing::warn!(file = name, %error, "some dead letters will stand there twice");
         }
     }
 }
 
+/// Waits until no other process changes the folder, and keeps others from it as long as it lives.
+///
+/// # Errors
+/// What the system says if the file that stands for the lock cannot be used.
+pub(super) fn lock(folder: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(folder.join(".lock"))?;
+    file.lock()?;
+    Ok(file)
+}
+
 /// Makes the folder, for nobody else to read, if it is not there.
-fn create_private(folder: &Path) -> io::Result<()> {
+pub(super) fn create_private(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -170,8 +180,8 @@ fn used(folder: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// The component's id, with everything but letters, digits, `-`, and `_` as `%` and hex digits.
-fn file_name(component: &str) -> String {
+/// The file of a component: its id, with everything but letters, digits, `-`, and `_` as `%` and hex digits.
+pub(super) fn file_name(component: &str) -> String {
     let mut name = String::new();
     for byte in component.bytes() {
         match byte {

@@ -1,8 +1,14 @@
 //! One line per letter: JSON with a format version.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use serde::Serialize;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tapline_core::{Event, Kind, Labels, Metadata, Severity};
 
 use super::Letter;
 
@@ -26,6 +32,12 @@ struct Line<'a> {
     id: &'a str,
     version: &'a str,
     arrival: String,
+    event_time: Option<String>,
+    severity: Severity,
+    device: Option<&'a str>,
+    table: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
     schema: Option<&'a str>,
     #[serde(flatten)]
     body: Body<'a>,
@@ -36,7 +48,7 @@ struct Payload<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cursor_base64: Option<Cow<'a, str>>,
+    cursor_base64: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -44,7 +56,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    body_base64: Option<Cow<'a, str>>,
+    body_base64: Option<String>,
 }
 
 /// The letter as a line, with its end.
@@ -70,6 +82,11 @@ pub(super) fn encode(letter: &Letter) -> Vec<u8> {
         id: &meta.id,
         version: &meta.version,
         arrival: meta.arrival.to_string(),
+        event_time: meta.event_time.map(|time| time.to_string()),
+        severity: meta.severity,
+        device: meta.device.as_deref(),
+        table: meta.table.as_deref(),
+        labels: &meta.labels,
         schema: meta.schema,
         body: Body { body, body_base64 },
     };
@@ -78,45 +95,102 @@ pub(super) fn encode(letter: &Letter) -> Vec<u8> {
     bytes
 }
 
-fn text_or_base64(bytes: &[u8]) -> (Option<&str>, Option<Cow<'_, str>>) {
+fn text_or_base64(bytes: &[u8]) -> (Option<&str>, Option<String>) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (Some(text), None),
-        Err(_) => (None, Some(Cow::Owned(base64(bytes)))),
+        Err(_) => (None, Some(STANDARD.encode(bytes))),
     }
 }
 
-/// Source: RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let mut word = [0; 4];
-        word[1..=chunk.len()].copy_from_slice(chunk);
-        let word = u32::from_be_bytes(word);
-        for place in 0..4 {
-            let digit = DIGITS[(word >> (18 - 6 * place)) as usize & 63];
-            text.push(if place <= chunk.len() {
-                digit.into()
-            } else {
-                '='
-            });
+/// A letter as it is read back.
+#[derive(Deserialize)]
+pub(super) struct Kept<'a> {
+    format: u8,
+    pub(super) at: Timestamp,
+    #[serde(borrow)]
+    pub(super) component: Cow<'a, str>,
+    pub(super) component_kind: Cow<'a, str>,
+    pub(super) reason: Cow<'a, str>,
+    source: Cow<'a, str>,
+    partition: Cow<'a, str>,
+    pub(super) kind: Cow<'a, str>,
+    tenant: Cow<'a, str>,
+    id: Cow<'a, str>,
+    version: Cow<'a, str>,
+    arrival: Timestamp,
+    #[serde(default)]
+    event_time: Option<Timestamp>,
+    #[serde(default)]
+    severity: Severity,
+    #[serde(default)]
+    device: Option<Cow<'a, str>>,
+    #[serde(default)]
+    table: Option<Cow<'a, str>>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    schema: Option<Cow<'a, str>>,
+    #[serde(default)]
+    body: Option<Cow<'a, str>>,
+    #[serde(default)]
+    body_base64: Option<Cow<'a, str>>,
+}
+
+/// A line that is no letter of this version.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoLetter {
+    #[error("it is no letter: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("it has format {0}, this version reads {FORMAT}")]
+    Format(u8),
+    #[error("it has no body that can be read")]
+    Body,
+}
+
+/// Reads a line.
+pub(super) fn decode(line: &[u8]) -> Result<Kept<'_>, NoLetter> {
+    let kept: Kept<'_> = serde_json::from_slice(line)?;
+    match kept.format {
+        FORMAT => Ok(kept),
+        other => Err(NoLetter::Format(other)),
+    }
+}
+
+impl Kept<'_> {
+    /// The event as it came into the component that rejected it.
+    pub(super) fn event(&self, schemas: &mut Schemas) -> Result<Event, NoLetter> {
+        let body = match (&self.body, &self.body_base64) {
+            (Some(text), _) => text.as_bytes().to_vec(),
+            (None, Some(text)) => STANDARD
+                .decode(text.as_bytes())
+                .map_err(|_| NoLetter::Body)?,
+            (None, None) => return Err(NoLetter::Body),
+        };
+        let kind = Kind::new(&self.kind);
+        let mut meta = Metadata::new(kind, &*self.tenant, &*self.id, &*self.version);
+        meta.component = Arc::from(&*self.source);
+        meta.origin.partition = Arc::from(&*self.partition);
+        meta.arrival = self.arrival;
+        meta.event_time = self.event_time;
+        meta.severity = self.severity;
+        meta.device = self.device.as_deref().map(Into::into);
+        meta.table = self.table.as_deref().map(Into::into);
+        meta.schema = self.schema.as_deref().map(|schema| schemas.known(schema));
+        meta.labels = Labels::new(self.labels.clone());
+        Ok(Event::new(body, meta))
+    }
+}
+
+/// Names of schemas, which live as long as the process; there are a few.
+#[derive(Debug, Default)]
+pub(super) struct Schemas(Vec<&'static str>);
+
+impl Schemas {
+    fn known(&mut self, schema: &str) -> &'static str {
+        if let Some(known) = self.0.iter().find(|known| **known == schema) {
+            return known;
         }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_pads_as_in_the_examples_of_its_specification() {
-        // Source: RFC 4648, section 10.
-        let check = |bytes: &str, expected: &str| assert_eq!(base64(bytes.as_bytes()), expected);
-        check("", "");
-        check("f", "Zg==");
-        check("fo", "Zm8=");
-        check("foo", "Zm9v");
-        check("foobar", "Zm9vYmFy");
+        let known: &'static str = Box::leak(schema.to_owned().into_boxed_str());
+        self.0.push(known);
+        known
     }
 }

@@ -5,6 +5,8 @@
 
 mod files;
 mod letter;
+mod replay;
+mod shelf;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +20,9 @@ use tokio::task::JoinHandle;
 
 use crate::status::{StatusBoard, Trouble};
 use files::{Files, WriteError};
+
+pub(crate) use replay::Replay;
+pub use shelf::{Filter, Shelf, Summary};
 
 /// Letters written and synced together.
 const LETTERS_PER_SYNC: usize = 256;

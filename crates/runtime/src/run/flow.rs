@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::Inlets;
 use super::stage::{Broken, Care, Recipe, Stage};
 use crate::dead_letters::Letter;
-use crate::topology::Topology;
+use crate::topology::{Node, Topology};
 
 /// What a source's events go through, by position: transforms that they reach, in order, then
 /// sinks.
@@ -33,10 +33,19 @@ enum Goal {
     Outlet(usize),
 }
 
+/// Where the events of a partition come in.
+#[derive(Clone, Copy)]
+pub(super) enum Entrance<'a> {
+    /// Behind a component.
+    Behind(&'a str),
+    /// Into a transform or sink, past whoever else it reads.
+    Into(&'a str),
+}
+
 impl Plan {
-    /// The part of the topology that a source reaches.
+    /// The part of the topology that is reached from an entrance.
     pub(super) fn of(
-        source: &ComponentName,
+        entrance: Entrance<'_>,
         topology: &Topology,
         contexts: &HashMap<Arc<str>, BuildContext>,
         sinks: &Inlets,
@@ -46,12 +55,14 @@ impl Plan {
             outlets: Vec::new(),
             entry: Vec::new(),
         };
-        let mut places: HashMap<Arc<str>, Place> = HashMap::new();
-        places.insert(Arc::clone(&source.id), Place::Entry);
+        let mut places: HashMap<&str, Place> = HashMap::new();
+        if let Entrance::Behind(source) = entrance {
+            places.insert(source, Place::Entry);
+        }
         for node in &topology.transforms {
             let goal = Goal::Step(plan.steps.len());
-            if plan.connect(&node.inputs, goal, &places) {
-                places.insert(Arc::clone(&node.name.id), Place::Step(plan.steps.len()));
+            if plan.connect(node, goal, entrance, &places) {
+                places.insert(&node.name.id, Place::Step(plan.steps.len()));
                 let recipe = Recipe {
                     cx: contexts[&node.name.id].clone(),
                     build: Arc::clone(&node.build),
@@ -62,7 +73,7 @@ impl Plan {
         }
         for (node, inlet) in topology.sinks.iter().zip(sinks) {
             let goal = Goal::Outlet(plan.outlets.len());
-            if plan.connect(&node.inputs, goal, &places) {
+            if plan.connect(node, goal, entrance, &places) {
                 plan.outlets.push(inlet.clone());
             }
         }
@@ -79,14 +90,18 @@ impl Plan {
     }
 
     /// Leads every input that is reached to the goal; whether there was one.
-    fn connect(
+    fn connect<T: ?Sized>(
         &mut self,
-        inputs: &[Arc<str>],
+        node: &Node<T>,
         goal: Goal,
-        places: &HashMap<Arc<str>, Place>,
+        entrance: Entrance<'_>,
+        places: &HashMap<&str, Place>,
     ) -> bool {
-        let mut reached = false;
-        for place in inputs.iter().filter_map(|input| places.get(input)) {
+        let mut reached = matches!(entrance, Entrance::Into(id) if *id == *node.name.id);
+        if reached {
+            self.entry.push(goal);
+        }
+        for place in node.inputs.iter().filter_map(|input| places.get(&**input)) {
             reached = true;
             match place {
                 Place::Entry => self.entry.push(goal),

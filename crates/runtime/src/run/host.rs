@@ -30,9 +30,28 @@ pub(super) struct Host {
     pub(super) cx: BuildContext,
     pub(super) engine: Arc<Engine>,
     pub(super) dead_letters: DeadLetters,
-    pub(super) plan: Plan,
+    pub(super) plans: Plans,
     pub(super) share: Arc<Share>,
     pub(super) opened: Mutex<HashMap<String, Opened>>,
+}
+
+/// What the events of each partition go through.
+pub(super) enum Plans {
+    /// All the same.
+    Same(Plan),
+    /// By the partition's name; there are no others.
+    ByPartition(HashMap<Arc<str>, Plan>),
+}
+
+impl Plans {
+    fn of(&self, partition: &str) -> Result<Plan, OpenError> {
+        let plan = match self {
+            Plans::Same(plan) => Some(plan),
+            Plans::ByPartition(plans) => plans.get(partition),
+        };
+        plan.cloned()
+            .ok_or_else(|| OpenError::Store(format!("nothing reads partition {partition}")))
+    }
 }
 
 /// A partition that was opened before.
@@ -51,12 +70,13 @@ impl SourceHost for Host {
         if self.engine.is_stopping() {
             return Err(Stopped.into());
         }
+        let plan = self.plans.of(partition)?;
         let key = PartitionKey {
             component: self.cx.component.id.to_string(),
             partition: partition.to_owned(),
         };
         let checkpoint = self.checkpoint(&key, &stream).await?;
-        let (opened, partition) = self.connect(key.clone(), stream, checkpoint);
+        let (opened, partition) = self.connect(key.clone(), stream, checkpoint, plan);
         self.opened.lock().await.insert(key.partition, opened);
         Ok(partition)
     }
@@ -135,6 +155,7 @@ impl Host {
         key: PartitionKey,
         stream: StreamIdentity,
         checkpoint: Checkpoint,
+        plan: Plan,
     ) -> (Opened, Partition) {
         let (sender, batches) = mpsc::channel(BATCHES);
         let (control, controlled) = mpsc::channel(CONTROLS);
@@ -153,7 +174,7 @@ impl Host {
             partition: Arc::clone(&name),
             batches,
             share: Arc::clone(&self.share),
-            flow: Flow::new(self.plan.clone()),
+            flow: Flow::new(plan),
             dead_letters: self.dead_letters.clone(),
             counters: PipeCounters::new(&self.cx.metrics),
         };

@@ -9,6 +9,7 @@ mod host;
 mod keeper;
 mod ledger;
 mod pipe;
+mod replay;
 mod source;
 mod stage;
 #[cfg(test)]
@@ -39,7 +40,8 @@ use crate::settling::SettlingLimits;
 use crate::status::{State, StatusBoard};
 use crate::topology::{Node, Topology};
 use engine::Engine;
-use flow::Plan;
+use flow::{Entrance, Plan};
+use host::Plans;
 use source::SourceTask;
 use worker::Worker;
 
@@ -423,13 +425,9 @@ impl<'a> Builder<'a> {
         let gauge = self.pipeline.metrics.gauge(&BUDGET_BYTES, &[]);
         let budget = Budget::new(self.pipeline.budget_bytes, topology.sources.len(), gauge);
         let mut tasks = JoinSet::new();
-        let contexts: HashMap<_, _> = topology
-            .transforms
-            .iter()
-            .map(|node| (Arc::clone(&node.name.id), self.context(&node.name)))
-            .collect();
+        let contexts = self.transform_contexts();
         for (position, (node, (cx, first))) in topology.sources.iter().zip(sources).enumerate() {
-            let plan = Plan::of(&node.name, topology, &contexts, sinks);
+            let plan = Plan::of(Entrance::Behind(&node.name.id), topology, &contexts, sinks);
             plan.check()
                 .map_err(|failure| StartError::Build(BuildFailures(vec![failure])))?;
             let task = SourceTask {
@@ -437,16 +435,25 @@ impl<'a> Builder<'a> {
                 cx,
                 engine: Arc::clone(engine),
                 dead_letters: dead_letters.clone(),
-                plan,
+                plans: Plans::Same(plan),
                 share: Arc::new(budget.share(position)),
             };
             tasks.spawn(task.run(first));
         }
+        let replay = self.replay(engine, dead_letters, &contexts, sinks);
+        tasks.spawn(replay.task.run(replay.first));
         for node in &topology.transforms {
             let board = &self.pipeline.board;
             board.component(&node.name.id, State::Running);
         }
         Ok(tasks)
+    }
+
+    fn transform_contexts(&self) -> HashMap<Arc<str>, BuildContext> {
+        let transforms = self.pipeline.topology.transforms.iter();
+        transforms
+            .map(|node| (Arc::clone(&node.name.id), self.context(&node.name)))
+            .collect()
     }
 }
 

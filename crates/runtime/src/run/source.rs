@@ -12,8 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::chain;
 use super::engine::Engine;
-use super::flow::Plan;
-use super::host::Host;
+use super::host::{Host, Plans};
 use crate::budget::Share;
 use crate::dead_letters::DeadLetters;
 use crate::lanes::Backoff;
@@ -28,7 +27,7 @@ pub(super) struct SourceTask {
     pub(super) cx: BuildContext,
     pub(super) engine: Arc<Engine>,
     pub(super) dead_letters: DeadLetters,
-    pub(super) plan: Plan,
+    pub(super) plans: Plans,
     pub(super) share: Arc<Share>,
 }
 
@@ -83,7 +82,7 @@ impl SourceTask {
             cx: self.cx,
             engine: self.engine,
             dead_letters: self.dead_letters,
-            plan: self.plan,
+            plans: self.plans,
             share: self.share,
             opened: Default::default(),
         }

@@ -3,6 +3,7 @@
 mod fakes;
 mod losses;
 mod outages;
+mod replays;
 mod sources;
 mod stops;
 mod traces;

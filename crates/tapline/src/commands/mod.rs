@@ -1,5 +1,6 @@
 //! One file per command; the demo, which is made of all of them, has a folder of its own.
 
+pub(crate) mod dead_letters;
 pub(crate) mod normalize;
 pub(crate) mod run;
 pub(crate) mod simulate;

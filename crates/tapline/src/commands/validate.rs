@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tapline_runtime::topology::Node;
 use tapline_runtime::{Mistakes, Pipeline, config};
 
 use crate::Exit;
@@ -21,9 +22,9 @@ pub(crate) fn run(arguments: &PipelineFile) -> anyhow::Result<Exit> {
             say(format_args!(
                 "{}: right: {} sources, {} transforms, {} sinks",
                 arguments.config.display(),
-                topology.sources.len(),
+                written(&topology.sources),
                 topology.transforms.len(),
-                topology.sinks.len()
+                written(&topology.sinks)
             ));
             Ok(Exit::Ok)
         }
@@ -32,6 +33,12 @@ pub(crate) fn run(arguments: &PipelineFile) -> anyhow::Result<Exit> {
             Ok(Exit::Mistakes)
         }
     }
+}
+
+/// How many components of a sort the file has; a spool is made of two more.
+fn written<T: ?Sized>(nodes: &[Node<T>]) -> usize {
+    let written = nodes.iter().filter(|node| node.name.type_name != "spool");
+    written.count()
 }
 
 /// Reads a pipeline file with the plugins this program has.

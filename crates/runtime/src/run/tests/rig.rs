@@ -19,8 +19,8 @@ use crate::budget::Budget;
 use crate::checkpoint::{CheckpointStore, Commit, PartitionKey, StoreError, Stored};
 use crate::dead_letters::DeadLetters;
 use crate::run::engine::Engine;
-use crate::run::flow::Plan;
-use crate::run::host::Host;
+use crate::run::flow::{Entrance, Plan};
+use crate::run::host::{Host, Plans};
 use crate::settling::SettlingLimits;
 use crate::status::{State, StatusBoard};
 use crate::topology::{Node, Topology};
@@ -126,7 +126,7 @@ impl Rig {
             cx: cx.clone(),
             engine,
             dead_letters,
-            plan: plan(&source, inlet),
+            plans: Plans::Same(plan(&source, inlet)),
             share: Arc::new(Budget::new(1 << 20, 1, gauge).share(0)),
             opened: Default::default(),
         };
@@ -197,7 +197,12 @@ fn plan(source: &ComponentName, inlet: mpsc::Sender<Vec<Event>>) -> Plan {
         transforms: Vec::new(),
         sinks: vec![sink],
     };
-    Plan::of(source, &topology, &HashMap::new(), &vec![inlet])
+    Plan::of(
+        Entrance::Behind(&source.id),
+        &topology,
+        &HashMap::new(),
+        &vec![inlet],
+    )
 }
 
 fn name(kind: ComponentKind, id: &str) -> ComponentName {
