@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cli;
+mod dead_letters;
 mod eventhub_amqp;
 mod eventhub_judge;
 mod eventhub_kafka;

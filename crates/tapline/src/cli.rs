@@ -43,24 +43,24 @@ pub(crate) struct PipelineFile {
 pub(crate) struct DeadLetters {
     #[command(subcommand)]
     pub(crate) action: DeadLettersAction,
-    #[command(flatten)]
-    pub(crate) file: PipelineFile,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum DeadLettersAction {
     /// Count them by component and reason.
-    List(LetterFilter),
+    List(Letters),
     /// Print them, one JSON object per line.
-    Show(LetterFilter),
+    Show(Letters),
     /// Hand them to the components that rejected them, while the pipeline runs or when it starts.
-    Replay(LetterFilter),
+    Replay(Letters),
     /// Delete them.
-    Purge(LetterFilter),
+    Purge(Letters),
 }
 
 #[derive(Args)]
-pub(crate) struct LetterFilter {
+pub(crate) struct Letters {
+    #[command(flatten)]
+    pub(crate) file: PipelineFile,
     /// Only those that this component rejected.
     #[arg(long, value_name = "ID")]
     pub(crate) component: Option<String>,

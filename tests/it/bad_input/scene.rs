@@ -221,7 +221,7 @@ pub(crate) fn source(microsoft: &Simulation) -> String {
 }
 
 /// A time so many seconds from now, as Graph writes it.
-pub(super) fn time(seconds: i64) -> String {
+pub(crate) fn time(seconds: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = i64::try_from(now.expect("after 1970").as_nanos()).expect("before 2262");
     let at =
@@ -246,7 +246,7 @@ pub(crate) fn alert(id: &str, seconds: i64) -> Value {
 }
 
 /// A plain alert with further members, or others in place of its own.
-pub(super) fn alert_with(id: &str, seconds: i64, members: Value) -> Value {
+pub(crate) fn alert_with(id: &str, seconds: i64, members: Value) -> Value {
     let mut alert = alert(id, seconds);
     for (name, value) in members.as_object().expect("an object") {
         alert[name] = value.clone();

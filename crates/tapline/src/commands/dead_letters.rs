@@ -5,12 +5,16 @@ use std::io::{self, BufWriter, Write};
 use anyhow::Context;
 use tapline_runtime::dead_letters::{Filter, Shelf, Summary};
 
-use crate::cli::{DeadLetters, DeadLettersAction, LetterFilter};
+use crate::cli::{DeadLetters, DeadLettersAction, Letters};
 use crate::commands::validate;
 use crate::{Exit, say};
 
 pub(crate) fn run(arguments: &DeadLetters) -> anyhow::Result<Exit> {
-    let pipeline = match validate::load(&arguments.file.config) {
+    let (DeadLettersAction::List(letters)
+    | DeadLettersAction::Show(letters)
+    | DeadLettersAction::Replay(letters)
+    | DeadLettersAction::Purge(letters)) = &arguments.action;
+    let pipeline = match validate::load(&letters.file.config) {
         Ok(pipeline) => pipeline,
         Err(mistakes) => {
             say(mistakes);
@@ -19,41 +23,41 @@ pub(crate) fn run(arguments: &DeadLetters) -> anyhow::Result<Exit> {
     };
     let shelf = Shelf::of(&pipeline.data_dir);
     let in_folder = || format!("the dead letters in {}", pipeline.data_dir.display());
-    act(&shelf, &arguments.action).with_context(in_folder)?;
+    act(&shelf, &arguments.action, &wanted(letters)).with_context(in_folder)?;
     Ok(Exit::Ok)
 }
 
-fn act(shelf: &Shelf, action: &DeadLettersAction) -> io::Result<()> {
+fn act(shelf: &Shelf, action: &DeadLettersAction, wanted: &Filter) -> io::Result<()> {
     match action {
-        DeadLettersAction::List(filter) => {
-            let (groups, unreadable) = shelf.list(&wanted(filter))?;
+        DeadLettersAction::List(_) => {
+            let (groups, unreadable) = shelf.list(wanted)?;
             list(&groups)?;
             if unreadable > 0 {
                 say(format_args!(
-                    "{unreadable} lines are no letters; they stay where they are"
+                    "lines that are no letters: {unreadable}; they stay where they are"
                 ));
             }
         }
-        DeadLettersAction::Show(filter) => show(shelf, &wanted(filter))?,
-        DeadLettersAction::Replay(filter) => {
-            let letters = shelf.replay(&wanted(filter))?;
+        DeadLettersAction::Show(_) => show(shelf, wanted)?,
+        DeadLettersAction::Replay(_) => {
+            let letters = shelf.replay(wanted)?;
             say(format_args!(
-                "{letters} letters are handed to the components that rejected them, now if the pipeline runs, else at its next start"
+                "letters handed to the components that rejected them: {letters}; they are sent now if the pipeline runs, else at its next start"
             ));
         }
-        DeadLettersAction::Purge(filter) => {
-            let letters = shelf.purge(&wanted(filter))?;
-            say(format_args!("{letters} letters are deleted"));
+        DeadLettersAction::Purge(_) => {
+            let letters = shelf.purge(wanted)?;
+            say(format_args!("letters deleted: {letters}"));
         }
     }
     Ok(())
 }
 
-fn wanted(filter: &LetterFilter) -> Filter {
+fn wanted(letters: &Letters) -> Filter {
     Filter {
-        component: filter.component.clone(),
-        reason: filter.reason.clone(),
-        kind: filter.kind.clone(),
+        component: letters.component.clone(),
+        reason: letters.reason.clone(),
+        kind: letters.kind.clone(),
     }
 }
 
