@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 use tapline_core::Secret;
@@ -19,14 +20,19 @@ pub(crate) struct Granted {
 }
 
 impl Granted {
-    /// Reads the body of an answer with status 200.
+    /// Reads the body of an answer with status 200, given at `now` by the server's clock.
     ///
-    /// `expires_on` is not looked at: it is the server's clock, and ours may be off.
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
+    /// `expires_on` counts only where nothing else is said: App Service gives no `expires_in`.
+    pub(crate) fn parse(body: &[u8], now: Timestamp) -> Result<Self, serde_json::Error> {
         let answer: Answer = serde_json::from_slice(body)?;
+        let until = |expires_on: i64| {
+            let left = expires_on.saturating_sub(now.as_second());
+            Duration::from_secs(u64::try_from(left).unwrap_or_default())
+        };
+        let lifetime = answer.expires_in.or_else(|| answer.expires_on().map(until));
         Ok(Self {
             access_token: Secret::new(answer.access_token),
-            lifetime: answer.expires_in.unwrap_or(ASSUMED_LIFETIME),
+            lifetime: lifetime.unwrap_or(ASSUMED_LIFETIME),
             refresh_token: answer.refresh_token.map(Secret::new),
         })
     }
@@ -38,7 +44,16 @@ struct Answer {
     access_token: String,
     #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<Duration>,
+    expires_on: Option<serde_json::Value>,
     refresh_token: Option<String>,
+}
+
+impl Answer {
+    /// Seconds since 1970, as a number or as text; anything else says nothing.
+    fn expires_on(&self) -> Option<i64> {
+        let value = self.expires_on.as_ref()?;
+        value.as_i64().or_else(|| value.as_str()?.parse().ok())
+    }
 }
 
 fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -90,7 +105,8 @@ mod tests {
 
     fn lifetime(expires_in: &str) -> Option<u64> {
         let body = format!(r#"{{"token_type":"Bearer",{expires_in}"access_token":"A"}}"#);
-        let granted = Granted::parse(body.as_bytes()).ok()?;
+        let now = Timestamp::from_second(1_000_000).expect("a time");
+        let granted = Granted::parse(body.as_bytes(), now).ok()?;
         Some(granted.lifetime.as_secs())
     }
 
@@ -104,19 +120,26 @@ mod tests {
         assert_eq!(lifetime(r#""expires_in":-5,"#), Some(0));
         assert_eq!(lifetime(""), Some(ASSUMED_LIFETIME.as_secs()));
         assert_eq!(lifetime(r#""expires_in":"soon","#), None);
+        assert_eq!(lifetime(r#""expires_on":"1086400","#), Some(86400));
+        assert_eq!(lifetime(r#""expires_on":1000060,"#), Some(60));
+        assert_eq!(lifetime(r#""expires_on":"5","#), Some(0));
+        let assumed = Some(ASSUMED_LIFETIME.as_secs());
+        assert_eq!(lifetime(r#""expires_on":"9/1/2027 4:00:00","#), assumed);
     }
 
     #[test]
     fn an_answer_without_a_token_is_none() {
         for body in ["{}", r#"{"access_token":""}"#, "<html>", "", "[]"] {
-            assert!(Granted::parse(body.as_bytes()).is_err(), "{body}");
+            let granted = Granted::parse(body.as_bytes(), Timestamp::now());
+            assert!(granted.is_err(), "{body}");
         }
     }
 
     #[test]
     fn what_was_granted_is_not_shown() {
         let body = br#"{"access_token":"hunter2","refresh_token":"hunter3"}"#;
-        let text = format!("{:?}", Granted::parse(body).expect("granted"));
+        let granted = Granted::parse(body, Timestamp::now()).expect("granted");
+        let text = format!("{granted:?}");
         assert!(!text.contains("hunter"), "{text}");
     }
 }

@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tapline_core::{Problem, SecretSource};
 
+use crate::http::check_base_url;
+
 /// Who Tapline is: an app registration in a tenant, and how it proves that.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,9 +25,33 @@ pub struct IdentityConfig {
     pub refresh_token: Option<SecretSource>,
     /// Certificate of the app, instead of a client secret.
     pub certificate: Option<CertificateConfig>,
-    managed_identity: Option<IgnoredAny>,
-    workload_identity: Option<IgnoredAny>,
+    /// The identity of the machine that Tapline runs on, instead of an app's. `client_id` then
+    /// names a user-assigned identity; without it the machine's own one is meant.
+    pub managed_identity: Option<ManagedIdentityConfig>,
+    /// A token that another platform, such as Kubernetes, gives out and the app trusts.
+    pub workload_identity: Option<WorkloadIdentityConfig>,
     device_code: Option<IgnoredAny>,
+}
+
+/// A managed identity. All empty is the machine's own.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManagedIdentityConfig {
+    /// "Object (principal) ID" of a user-assigned identity, instead of `client_id`.
+    pub object_id: Option<String>,
+    /// Resource id (`/subscriptions/..`) of a user-assigned identity, instead of `client_id`.
+    pub resource_id: Option<String>,
+    /// Base address of the machine's metadata service, default `http://169.254.169.254`. Places
+    /// that set `IDENTITY_ENDPOINT` or `MSI_ENDPOINT` are asked there in any case.
+    pub endpoint: Option<String>,
+}
+
+/// A federated token in a file that its platform renews.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadIdentityConfig {
+    /// The file, default the one that `AZURE_FEDERATED_TOKEN_FILE` names.
+    pub token_file: Option<PathBuf>,
 }
 
 /// A certificate and its RSA key, in PEM files.
@@ -45,6 +71,9 @@ impl CertificateConfig {
     }
 }
 
+const NO_SIGN_IN: &str = "there is no interactive sign-in; use client_secret, certificate, \
+                          workload_identity, managed_identity, or refresh_token";
+
 /// Names that stand for many tenants; only an interactive sign-in may use them.
 const SHARED_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
 
@@ -58,40 +87,57 @@ impl IdentityConfig {
         if let Some(message) = tenant_problem(&self.tenant_id) {
             wrong("tenant_id", message);
         }
-        if let Some(message) = client_problem(&self.client_id) {
+        let nameless = self.managed_identity.is_some() && self.client_id.is_empty();
+        if let Some(message) = client_problem(&self.client_id).filter(|_| !nameless) {
             wrong("client_id", message);
         }
-        for (key, given) in self.unsupported() {
-            if given {
-                wrong(
-                    key,
-                    "not supported yet; use client_secret, certificate, or refresh_token",
-                );
-            }
+        if self.device_code.is_some() {
+            wrong("device_code", NO_SIGN_IN);
+        }
+        if let Some((key, message)) = self.machine_problem() {
+            wrong(key, &message);
         }
         if let Some(message) = self.proof_problem() {
-            wrong("", message);
+            wrong("", &message);
         }
         problems
     }
 
-    fn unsupported(&self) -> [(&'static str, bool); 3] {
-        [
-            ("managed_identity", self.managed_identity.is_some()),
-            ("workload_identity", self.workload_identity.is_some()),
-            ("device_code", self.device_code.is_some()),
-        ]
+    /// What is wrong with the managed identity.
+    fn machine_problem(&self) -> Option<(&'static str, String)> {
+        let machine = self.managed_identity.as_ref()?;
+        let named = [&machine.object_id, &machine.resource_id];
+        let names = named.into_iter().flatten().count() + usize::from(!self.client_id.is_empty());
+        if names > 1 {
+            let message = "expected at most one of client_id, object_id, resource_id";
+            return Some(("managed_identity", message.to_owned()));
+        }
+        let problem = machine.endpoint.as_deref().map(check_base_url)?.err()?;
+        Some(("managed_identity.endpoint", problem))
     }
 
     /// What is wrong with the set of proofs as a whole.
-    fn proof_problem(&self) -> Option<&'static str> {
-        let unsupported = self.unsupported().iter().any(|(_, given)| *given);
-        let (secret, certificate) = (self.client_secret.is_some(), self.certificate.is_some());
-        if secret && certificate {
-            return Some("expected one of client_secret and certificate, found both");
+    fn proof_problem(&self) -> Option<String> {
+        let proofs = [
+            ("client_secret", self.client_secret.is_some()),
+            ("certificate", self.certificate.is_some()),
+            ("workload_identity", self.workload_identity.is_some()),
+            ("managed_identity", self.managed_identity.is_some()),
+        ];
+        let given = proofs.iter().filter(|(_, given)| *given);
+        let given: Vec<&str> = given.map(|(key, _)| *key).collect();
+        match (&given[..], self.refresh_token.is_some()) {
+            ([], false) if self.device_code.is_none() => Some(format!(
+                "expected one of {}, refresh_token, found none",
+                proofs.map(|(key, _)| key).join(", ")
+            )),
+            (["managed_identity"], true) => Some(
+                "expected managed_identity or refresh_token: a user's token is no machine's"
+                    .to_owned(),
+            ),
+            ([_, _, ..], _) => Some(format!("expected one of {}", given.join(", "))),
+            _ => None,
         }
-        let any = secret || certificate || self.refresh_token.is_some() || unsupported;
-        (!any).then_some("expected one of client_secret, certificate, refresh_token, found none")
     }
 }
 
@@ -155,8 +201,32 @@ mod tests {
             &["identity"],
         );
         check(
-            &format!(r#"{good}"managed_identity":{{}}}}"#),
-            &["identity.managed_identity"],
+            &format!(r#"{good}"device_code":{{}}}}"#),
+            &["identity.device_code"],
+        );
+        check(
+            &format!(r#"{good}"client_secret":"s","workload_identity":{{}}}}"#),
+            &["identity"],
+        );
+    }
+
+    #[test]
+    fn a_managed_identity_is_the_machines_own_or_has_one_name() {
+        let managed = |client: &str, inside: &str| {
+            format!(r#"{{"tenant_id":"contoso.example",{client}"managed_identity":{{{inside}}}}}"#)
+        };
+        check(&managed("", ""), &[]);
+        check(&managed(r#""client_id":"ab-1","#, ""), &[]);
+        check(&managed("", r#""object_id":"o""#), &[]);
+        let at = &["identity.managed_identity"];
+        check(&managed(r#""client_id":"ab-1","#, r#""object_id":"o""#), at);
+        check(&managed("", r#""object_id":"o","resource_id":"/r""#), at);
+        let at = &["identity.managed_identity.endpoint"];
+        check(&managed("", r#""endpoint":"http://metadata.example""#), at);
+        check(&managed("", r#""endpoint":"http://127.0.0.1:8""#), &[]);
+        check(
+            &managed(r#""refresh_token":{"env":"R"},"#, ""),
+            &["identity"],
         );
     }
 

@@ -1,10 +1,10 @@
-//! The token endpoint: one request, one answer.
+//! Whoever gives out tokens, the platform or the machine: one request, one answer.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use tapline_core::Secret;
 use tracing::warn;
 use zeroize::Zeroizing;
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::answer::Granted;
 use crate::credential::Proof;
 use crate::http::{chain, is_tls, read_into};
+use crate::managed::{KeyError, Machine};
 use crate::refusal::Refusal;
 use crate::token::v2_token_url;
 use crate::{Audience, AuthError};
@@ -40,6 +41,14 @@ pub(crate) struct Endpoint {
     client: Client,
     /// The server's clock minus ours.
     clock: SignedDuration,
+}
+
+/// Who was asked, and what must not be repeated of it.
+struct Asked {
+    /// Without a path.
+    host: String,
+    secrets: Vec<Secret>,
+    of_machine: bool,
 }
 
 /// What is sent to the token endpoint.
@@ -96,10 +105,41 @@ impl Endpoint {
             .iter()
             .map(|(name, value)| (*name, value.expose()))
             .collect();
+        let asked = Asked {
+            host: self.party.login_base.clone(),
+            secrets: form.secrets,
+            of_machine: false,
+        };
         let request = self.client.post(&form.url).form(&fields);
+        let response = self.send(request, &asked).await?;
+        self.read(response, &asked).await
+    }
+
+    /// The same, asked of the machine that we run on.
+    pub(crate) async fn ask_machine(
+        &mut self,
+        machine: &Machine,
+        audience: &Audience,
+    ) -> Result<Granted, AuthError> {
+        let asked = Asked {
+            host: machine.address(),
+            secrets: machine.secrets(),
+            of_machine: true,
+        };
+        let request = machine.request(&self.client, audience);
+        let mut response = self.send(request, &asked).await?;
+        if machine.asks_for_key(&response) {
+            let key = machine.key(response.headers());
+            let (name, value) = key.map_err(|error| self.no_key(&error))?;
+            let request = machine.request(&self.client, audience).header(name, value);
+            response = self.send(request, &asked).await?;
+        }
+        self.read(response, &asked).await
+    }
+
+    async fn send(&self, request: RequestBuilder, asked: &Asked) -> Result<Response, AuthError> {
         let sent = request.timeout(REQUEST_TIMEOUT).send().await;
-        let response = sent.map_err(|error| self.no_answer(error))?;
-        self.read(response, &form.secrets).await
+        sent.map_err(|error| self.no_answer(error, asked))
     }
 
     fn form(
@@ -147,10 +187,14 @@ impl Endpoint {
             form.plain("client_assertion_type", ASSERTION_TYPE);
             form.secret("client_assertion", assertion);
         }
+        if let Some(token) = &proof.federated_token {
+            form.plain("client_assertion_type", ASSERTION_TYPE);
+            form.secret("client_assertion", token.clone());
+        }
         Ok(())
     }
 
-    async fn read(&mut self, response: Response, secrets: &[Secret]) -> Result<Granted, AuthError> {
+    async fn read(&mut self, response: Response, asked: &Asked) -> Result<Granted, AuthError> {
         let (status, headers) = (response.status(), response.headers().clone());
         let now = self.server_time(&headers);
         let mut body = Zeroizing::new(Vec::new());
@@ -159,18 +203,19 @@ impl Endpoint {
         }
         let refusal = Refusal {
             identity: &self.party.label,
-            host: &self.party.login_base,
+            host: &asked.host,
             status,
             headers: &headers,
             body: &body,
             now,
-            secrets,
+            secrets: &asked.secrets,
+            of_machine: asked.of_machine,
         };
         if status != StatusCode::OK {
             return Err(refusal.explain());
         }
         // The reader's error is not passed on: it could repeat a part of a token.
-        Granted::parse(&body)
+        Granted::parse(&body, now)
             .map_err(|_| self.unreachable("bad_answer", refusal.not_the_platform()))
     }
 
@@ -185,7 +230,7 @@ impl Endpoint {
         date.timestamp()
     }
 
-    fn no_answer(&self, error: reqwest::Error) -> AuthError {
+    fn no_answer(&self, error: reqwest::Error, asked: &Asked) -> AuthError {
         let error = error.without_url();
         let reason = if is_tls(&error) {
             "tls"
@@ -194,8 +239,22 @@ impl Endpoint {
         } else {
             "connect"
         };
-        let host = &self.party.login_base;
-        self.unreachable(reason, format!("cannot reach {host}: {}", chain(&error)))
+        let hint = match asked.of_machine {
+            true => "; only machines in Azure, or connected to it, have a managed identity",
+            false => "",
+        };
+        let (host, error) = (&asked.host, chain(&error));
+        self.unreachable(reason, format!("cannot reach {host}: {error}{hint}"))
+    }
+
+    fn no_key(&self, error: &KeyError) -> AuthError {
+        AuthError::Denied {
+            identity: self.party.label.clone(),
+            code: "managed_identity".to_owned(),
+            help: error.to_string(),
+            reason: "credential",
+            retry_after: Duration::from_secs(60),
+        }
     }
 
     fn unreachable(&self, reason: &'static str, what: String) -> AuthError {

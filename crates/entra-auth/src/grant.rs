@@ -9,6 +9,7 @@ use crate::answer::Granted;
 use crate::credential::{Credential, Proof, fingerprint};
 use crate::endpoint::{Endpoint, Party};
 use crate::http::chain;
+use crate::managed::Machine;
 use crate::store::{Chain, Store};
 use crate::{Audience, AuthError};
 
@@ -17,6 +18,8 @@ pub(crate) struct Grant {
     endpoint: Endpoint,
     credential: Credential,
     proof: Proof,
+    /// Who gives out tokens instead of the platform, without a proof.
+    machine: Option<Machine>,
     store: Store,
     chain: Option<NamedChain>,
 }
@@ -30,17 +33,20 @@ struct NamedChain {
 }
 
 impl Grant {
-    /// `proof` is what was read at the start, for when it cannot be read again.
+    /// `proof` is what was read at the start, for when it cannot be read again; a `machine` gives
+    /// out tokens of its own and needs none.
     pub(crate) fn new(
         endpoint: Endpoint,
         credential: Credential,
         proof: Proof,
+        machine: Option<Machine>,
         data_dir: PathBuf,
     ) -> Self {
         Self {
             endpoint,
             credential,
             proof,
+            machine,
             store: Store::new(&data_dir),
             chain: None,
         }
@@ -55,6 +61,9 @@ impl Grant {
     /// # Cancel safety
     /// Not cancel-safe: the answer may hold the only copy of the next refresh token.
     pub(crate) async fn redeem(&mut self, audience: &Audience) -> Result<Granted, AuthError> {
+        if let Some(machine) = &self.machine {
+            return self.endpoint.ask_machine(machine, audience).await;
+        }
         self.read_proof().await;
         match self.proof.refresh_token.clone() {
             Some(configured) => self.refresh(audience, configured).await,

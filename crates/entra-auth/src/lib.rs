@@ -17,6 +17,7 @@ mod endpoint;
 mod error;
 mod grant;
 pub mod http;
+mod managed;
 mod pool;
 mod provider;
 mod rate;
@@ -26,7 +27,9 @@ mod store;
 mod token;
 
 pub use cloud::Cloud;
-pub use config::{CertificateConfig, IdentityConfig};
+pub use config::{
+    CertificateConfig, IdentityConfig, ManagedIdentityConfig, WorkloadIdentityConfig,
+};
 pub use error::AuthError;
 pub use pool::TokenPool;
 pub use provider::TokenProvider;

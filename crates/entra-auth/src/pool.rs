@@ -70,6 +70,7 @@ impl TokenPool {
     ) -> Result<TokenProvider, BuildError> {
         let label = party.label.clone();
         let proof = credential.resolve()?;
+        let machine = credential.machine()?;
         for setting in credential.literals() {
             warn!(
                 identity = label,
@@ -84,6 +85,7 @@ impl TokenPool {
             Endpoint::new(party, client),
             credential,
             proof,
+            machine,
             cx.data_dir.clone(),
         );
         let metrics = cx.metrics.process().clone();
@@ -138,5 +140,9 @@ impl TokenPool {
 }
 
 fn label(identity: &IdentityConfig) -> String {
-    format!("{}/{}", identity.tenant_id, identity.client_id).to_ascii_lowercase()
+    let client = match &*identity.client_id {
+        "" => "managed-identity",
+        client => client,
+    };
+    format!("{}/{client}", identity.tenant_id).to_ascii_lowercase()
 }

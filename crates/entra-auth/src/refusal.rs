@@ -20,6 +20,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// Characters of the platform's own text that are passed on.
 const DETAIL_CHARS: usize = 300;
 
+const MACHINE_ADVICE: &str = "this machine has no such identity: assign it one in the Azure \
+                              portal, or check client_id, object_id, and resource_id";
+
 /// What a bad answer means for us.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Class {
@@ -39,12 +42,16 @@ pub(crate) struct Refusal<'a> {
     pub(crate) now: Timestamp,
     /// What was sent, in case the answer repeats it.
     pub(crate) secrets: &'a [Secret],
+    /// Whether it is the answer of the machine we run on, asked for its managed identity.
+    pub(crate) of_machine: bool,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Body {
     error: String,
+    /// App Service says `message`.
+    #[serde(alias = "message")]
     error_description: String,
     error_codes: Vec<u64>,
     trace_id: String,
@@ -59,10 +66,13 @@ impl Refusal<'_> {
             return self.transient("throttled", "too many requests".to_owned(), asked);
         }
         if self.status.is_server_error() {
-            let what = format!("identity platform answers {}", self.status);
+            let what = format!("{} answers {}", self.host, self.status);
             return self.transient("server_error", what, asked);
         }
         let parsed = serde_json::from_slice::<Body>(self.body);
+        if self.of_machine {
+            return self.explain_machine(&parsed.unwrap_or_default(), asked);
+        }
         match parsed.ok().filter(|body| !body.error.is_empty()) {
             Some(body) if body.code() == Some(50196) => {
                 let wait = asked.unwrap_or(LOOP_WAIT);
@@ -73,6 +83,22 @@ impl Refusal<'_> {
                 Class::Denied(reason) => self.denied(reason, &body, asked),
             },
             None => self.transient("bad_answer", self.not_the_platform(), asked),
+        }
+    }
+
+    /// Source: Microsoft Learn, "How to use managed identities to get an access token", error
+    /// handling, seen 2026: 404 and 410 pass while the machine's identities are updated.
+    fn explain_machine(&self, body: &Body, asked: Option<Duration>) -> AuthError {
+        if matches!(self.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+            let what = format!("{} answers {}", self.host, self.status);
+            return self.transient("server_error", what, asked);
+        }
+        AuthError::Denied {
+            identity: self.identity.to_owned(),
+            code: self.status.to_string(),
+            help: format!("{MACHINE_ADVICE} ({})", self.detail(body)),
+            reason: "config",
+            retry_after: asked.unwrap_or_default().max(DENIED_WAIT),
         }
     }
 
@@ -283,6 +309,7 @@ mod tests {
             body: body.as_bytes(),
             now: Timestamp::now(),
             secrets: &[Secret::new("hunter2")],
+            of_machine: false,
         };
         refusal.explain()
     }

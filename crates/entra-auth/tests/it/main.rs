@@ -1,5 +1,6 @@
 //! The crate against an identity platform that answers as a script says.
 
+mod azure;
 mod certificate;
 mod refusals;
 mod rotation;

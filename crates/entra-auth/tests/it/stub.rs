@@ -88,6 +88,7 @@ impl IntoResponse for Answer {
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) path: String,
+    pub(crate) query: HashMap<String, String>,
     pub(crate) form: HashMap<String, String>,
     pub(crate) headers: HeaderMap,
 }
@@ -150,18 +151,22 @@ async fn answer(
     headers: HeaderMap,
     body: String,
 ) -> Answer {
-    let query = format!("http://form/?{body}");
-    let url = reqwest::Url::parse(&query).expect("a form");
-    let pairs = url.query_pairs();
     script.asked.lock().expect("not poisoned").push(Asked {
         path: uri.path().to_owned(),
-        form: pairs.into_owned().collect(),
+        query: pairs(uri.query().unwrap_or_default()),
+        form: pairs(&body),
         headers,
     });
     let permit = script.gate.acquire().await.expect("never closed");
     permit.forget();
     let next = script.answers.lock().expect("not poisoned").pop_front();
     next.unwrap_or_else(|| Answer::text(418, "text/plain", "the script is over"))
+}
+
+/// Pairs as a form or the query of an address writes them.
+fn pairs(text: &str) -> HashMap<String, String> {
+    let url = reqwest::Url::parse(&format!("http://form/?{text}")).expect("pairs");
+    url.query_pairs().into_owned().collect()
 }
 
 /// What one process has: data folder, metrics, shared things.
