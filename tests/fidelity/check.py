@@ -13,6 +13,7 @@ import time
 
 import cef_checks
 import cef_reader
+import ecs_checks
 import generate_graph
 import generate_hunting
 import hunting_checks
@@ -53,6 +54,7 @@ class Check:
         self.promise("generated rows to OCSF", self.generated_rows_to_ocsf)
         self.promise("every column accounted for", self.columns_accounted_for)
         self.promise("bare rows to OCSF", self.bare_rows)
+        self.promise("samples and generated to ECS", self.all_to_ecs)
         self.promise("samples and generated to LEEF", self.all_to_leef)
         self.promise("samples and generated to CEF", self.all_to_cef)
         self.promise("attacks on CEF", self.attacks_on_cef)
@@ -183,6 +185,20 @@ class Check:
             for record, one, other in zip(sources, streamed, bare):
                 hunting_checks.check_bare(record, one, other)
         return f"{len(self.rows)} rows of {len(by_table)} tables come out alike"
+
+    def all_to_ecs(self):
+        """Every event has only fields that ECS has, of their types, and shows every value of its record."""
+        records_read = [record for _, record in self.samples + self.rows]
+        sources = as_lines(records_read) + self.generated + as_lines(self.generated_rows)
+        written = program.normalize(self.tapline, sources, "ecs")
+        known = ecs_checks.fields()
+        for number, (source, line) in enumerate(zip(sources, written), 1):
+            record, event = json.loads(source), json.loads(line)
+            ecs_checks.check_event(number, event, known, records.kind(record))
+            lost = ecs_checks.lost(record, source, line)
+            if lost:
+                raise Failed(f"record {number} ({records.kind(record)}) lost {lost[:SHOWN]}")
+        return f"{len(written)} events hold only what ECS knows, nothing lost"
 
     def all_to_leef(self):
         """Every line is what IBM's description of the format allows."""

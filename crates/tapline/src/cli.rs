@@ -93,6 +93,8 @@ pub(crate) enum Target {
     Cef,
     /// QRadar's Log Event Extended Format 2.0.
     Leef,
+    /// Elastic Common Schema 8.11, as JSON.
+    Ecs,
 }
 
 #[derive(Args)]

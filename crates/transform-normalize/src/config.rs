@@ -22,7 +22,7 @@ pub enum To {
     Cef,
     /// Lines in the Log Event Extended Format of QRadar, 2.0.
     Leef,
-    /// JSON by the Elastic Common Schema. Not there yet.
+    /// JSON by the Elastic Common Schema, 8.11.
     Ecs,
 }
 
@@ -30,7 +30,7 @@ pub enum To {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct NormalizeConfig {
-    /// `ocsf`, `cef`, or `leef`.
+    /// `ocsf`, `ecs`, `cef`, or `leef`.
     pub to: To,
     /// CEF and LEEF: what a line may have; longer ones lose whole optional keys. OCSF events are never cut.
     #[serde(default)]
@@ -142,6 +142,17 @@ impl NormalizeConfig {
         problems
     }
 
+    fn ecs_problems(&self) -> Vec<Problem> {
+        let mut problems = self.only_for_cef();
+        if !self.observables {
+            problems.push(Problem::new(
+                "observables",
+                "only to: ocsf has this setting",
+            ));
+        }
+        problems
+    }
+
     fn only_for_cef(&self) -> Vec<Problem> {
         let settings = [
             ("max_bytes", self.max_bytes.is_some()),
@@ -163,12 +174,9 @@ impl TransformConfig for NormalizeConfig {
     fn problems(&self) -> Vec<Problem> {
         match self.to {
             To::Ocsf => self.only_for_cef(),
+            To::Ecs => self.ecs_problems(),
             To::Cef => self.cef_problems(),
             To::Leef => self.leef_problems(),
-            To::Ecs => vec![Problem::new(
-                "to",
-                "not supported yet; use ocsf, cef, or leef",
-            )],
         }
     }
 

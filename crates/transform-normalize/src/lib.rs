@@ -1,4 +1,4 @@
-//! Normalizes Defender records: mapping files in, OCSF 1.8.0, CEF, or LEEF out.
+//! Normalizes Defender records: mapping files in, OCSF 1.8.0, ECS, CEF, or LEEF out.
 //!
 //! A mapping file per kind of record says what becomes of which field; it is compiled once into a
 //! plan and proven against the target's schema on the way, so that it cannot make an event that is
@@ -30,8 +30,8 @@ mod json;
 mod leef;
 mod mapping;
 mod normalizer;
-mod ocsf;
 mod recognize;
+mod schema;
 mod tables;
 mod time;
 mod transform;

@@ -15,12 +15,9 @@ use crate::engine::{Run, Scratch};
 use crate::error::NormalizeError;
 use crate::json::Tape;
 use crate::mapping::{Files, MappingProblem, Target};
-use crate::ocsf::{self, OcsfScratch, Plan};
+use crate::schema::{EventScratch, Plan};
 
-pub use crate::ocsf::FieldCounts;
-
-/// The mapping of everything that has none of its own.
-const BASE_EVENT: &str = "ocsf/base_event.yaml";
+pub use crate::schema::FieldCounts;
 
 /// Why mapping files cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -54,11 +51,18 @@ pub struct Mappings {
 
 #[derive(Debug)]
 enum Plans {
-    Ocsf {
-        by_kind: HashMap<String, Plan>,
-        base: Plan,
-    },
+    /// JSON by a schema.
+    Events(EventMappings),
     Cef(CefMappings),
+}
+
+#[derive(Debug)]
+struct EventMappings {
+    by_kind: HashMap<String, Plan>,
+    /// Of everything that has no mapping of its own.
+    base: Plan,
+    /// What the header `schema` says.
+    schema: &'static str,
 }
 
 impl Mappings {
@@ -82,7 +86,14 @@ impl Mappings {
             To::Cef | To::Leef => Plans::Cef(
                 CefMappings::load(&files, &config.cef_options()).map_err(MappingsError::Wrong)?,
             ),
-            _ => ocsf_plans(&files).map_err(MappingsError::Wrong)?,
+            To::Ocsf => Plans::Events(
+                EventMappings::load(&files, Target::Ocsf, "ocsf/1.8.0")
+                    .map_err(MappingsError::Wrong)?,
+            ),
+            To::Ecs => Plans::Events(
+                EventMappings::load(&files, Target::Ecs, "ecs/8.11")
+                    .map_err(MappingsError::Wrong)?,
+            ),
         };
         Ok(Self {
             plans,
@@ -94,28 +105,39 @@ impl Mappings {
     /// What the header `schema` says of events.
     pub fn schema(&self) -> &'static str {
         match &self.plans {
-            Plans::Ocsf { .. } => ocsf::SCHEMA,
+            Plans::Events(mappings) => mappings.schema,
             Plans::Cef(mappings) => mappings.schema(),
         }
     }
 }
 
-fn ocsf_plans(files: &Files) -> Result<Plans, Vec<MappingProblem>> {
-    let mut by_kind = HashMap::new();
-    let mut problems = Vec::new();
-    for (name, kind, text) in files.kinds(Target::Ocsf) {
-        match Plan::compile(files, name, text) {
-            Ok(plan) => drop(by_kind.insert(kind, plan)),
-            Err(found) => problems.extend(found),
+impl EventMappings {
+    fn load(
+        files: &Files,
+        target: Target,
+        schema: &'static str,
+    ) -> Result<Self, Vec<MappingProblem>> {
+        let mut by_kind = HashMap::new();
+        let mut problems = Vec::new();
+        for (name, kind, text) in files.kinds(target) {
+            match Plan::compile(files, name, text, target) {
+                Ok(plan) => drop(by_kind.insert(kind, plan)),
+                Err(found) => problems.extend(found),
+            }
         }
-    }
-    let text = files.get(BASE_EVENT).unwrap_or_default();
-    match Plan::compile(files, BASE_EVENT, text) {
-        Ok(base) if problems.is_empty() => Ok(Plans::Ocsf { by_kind, base }),
-        Ok(_) => Err(problems),
-        Err(found) => {
-            problems.extend(found);
-            Err(problems)
+        let name = format!("{}/base_event.yaml", target.folder());
+        let text = files.get(&name).unwrap_or_default();
+        match Plan::compile(files, &name, text, target) {
+            Ok(base) if problems.is_empty() => Ok(Self {
+                by_kind,
+                base,
+                schema,
+            }),
+            Ok(_) => Err(problems),
+            Err(found) => {
+                problems.extend(found);
+                Err(problems)
+            }
         }
     }
 }
@@ -126,7 +148,7 @@ pub struct Normalizer {
     mappings: Arc<Mappings>,
     tape: Tape,
     scratch: Scratch,
-    ocsf: OcsfScratch,
+    events: EventScratch,
     cef: CefWriter,
     buffer: Vec<u8>,
 }
@@ -138,7 +160,7 @@ impl Normalizer {
             mappings,
             tape: Tape::default(),
             scratch: Scratch::default(),
-            ocsf: OcsfScratch::default(),
+            events: EventScratch::default(),
             cef: CefWriter::default(),
             buffer: Vec::new(),
         }
@@ -156,14 +178,14 @@ impl Normalizer {
 
     /// Notes from now on which field of which kind went where (OCSF only).
     pub fn watch(&mut self) {
-        self.ocsf.fields = Some(Vec::new());
+        self.events.fields = Some(Vec::new());
     }
 
     /// Adds what was noted of the last record.
     pub fn add_to(&mut self, kind: &str, coverage: &mut Coverage) {
         coverage.add(
             kind,
-            self.ocsf
+            self.events
                 .fields
                 .iter_mut()
                 .flat_map(|fields| fields.drain(..)),
@@ -194,7 +216,7 @@ impl Normalizer {
                 out.extend_from_slice(&line);
                 Ok(FieldCounts::default())
             }
-            Plans::Ocsf { by_kind, base } => {
+            Plans::Events(EventMappings { by_kind, base, .. }) => {
                 let plan = by_kind.get(meta.kind.as_str());
                 let observe = self.mappings.observables;
                 for plan in plan.into_iter().chain([base]) {
@@ -206,11 +228,11 @@ impl Normalizer {
                         &plan.selections,
                         &mut self.scratch,
                     );
-                    if let Some(counts) = plan.write(&mut run, observe, &mut self.ocsf, out) {
+                    if let Some(counts) = plan.write(&mut run, observe, &mut self.events, out) {
                         return Ok(counts);
                     }
                 }
-                unreachable!("the Base Event needs nothing of the record: a test proves it")
+                unreachable!("the base mapping needs nothing of the record: a test proves it")
             }
         }
     }

@@ -52,7 +52,7 @@ const ROW: &str = r#"{"time":"2026-05-01T09:55:00.1234567Z","tenantId":"t","oper
 
 #[test]
 fn a_record_costs_one_allocation() {
-    for (to, record) in [To::Ocsf, To::Cef, To::Leef]
+    for (to, record) in [To::Ocsf, To::Ecs, To::Cef, To::Leef]
         .into_iter()
         .flat_map(|to| [(to, RECORD), (to, ROW)])
     {

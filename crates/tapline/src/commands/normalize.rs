@@ -20,6 +20,7 @@ pub(crate) fn run(arguments: &Normalize) -> anyhow::Result<Exit> {
         Target::Ocsf => To::Ocsf,
         Target::Cef => To::Cef,
         Target::Leef => To::Leef,
+        Target::Ecs => To::Ecs,
     };
     let mappings = Mappings::load(&NormalizeConfig::new(to), Path::new("."))
         .context("loading the mappings")?;

@@ -63,6 +63,19 @@ pub(crate) enum Expr {
     Meta(MetaField),
 }
 
+impl Expr {
+    /// Whether it yields nothing but these texts.
+    pub(crate) fn is_one_of(&self, words: &[String]) -> bool {
+        match self {
+            Expr::Nothing => true,
+            Expr::Text(text) => words.iter().any(|word| **word == **text),
+            Expr::First(all) => all.iter().all(|one| one.is_one_of(words)),
+            Expr::Cases(cases) => cases.iter().all(|(_, then)| then.is_one_of(words)),
+            _ => false,
+        }
+    }
+}
+
 /// Which side of a separator is kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Keep {

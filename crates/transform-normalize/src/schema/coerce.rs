@@ -26,7 +26,25 @@ pub(super) fn write_fit(text: &str, fit: Fit, out: &mut Vec<u8>) -> bool {
             }
             None => false,
         },
+        Fit::Date => write_date(text, out),
     }
+}
+
+/// Writes a time by RFC 3339 in UTC: with all its digits, or with milliseconds if it names a zone.
+fn write_date(text: &str, out: &mut Vec<u8>) -> bool {
+    let Some(millis) = millis(text) else {
+        return false;
+    };
+    let (day, time) = (&text[..10], &text[11..]);
+    let time = time.strip_suffix(['Z', 'z']).unwrap_or(time);
+    if time
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.'))
+    {
+        return push(out, format_args!("\"{day}T{time}Z\""));
+    }
+    let time = jiff::Timestamp::from_millisecond(millis);
+    time.is_ok_and(|time| push(out, format_args!("\"{time:.3}\"")))
 }
 
 fn quoted(text: &str, out: &mut Vec<u8>) -> bool {
@@ -105,12 +123,20 @@ fn write_int(text: &str, min: i64, max: i64, out: &mut Vec<u8>) -> bool {
     fits
 }
 
-/// Writes a number with a decimal point.
+/// Writes a number with a decimal point, with the digits that it came with.
 fn write_float(text: &str, out: &mut Vec<u8>) -> bool {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => push(out, format_args!("{number:?}")),
-        _ => false,
+    let finite = serde_json::from_str(text).is_ok_and(f64::is_finite);
+    let whole = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'-');
+    // A reader would take a longer whole number for another one.
+    let exact = !whole || text.len() <= 15;
+    if !(finite && exact) {
+        return false;
     }
+    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(if whole { b".0" } else { b"" });
+    true
 }
 
 fn write_bool(text: &str, out: &mut Vec<u8>) -> bool {
@@ -179,7 +205,30 @@ mod tests {
             "0443",
             Some("443"),
         );
+        check(
+            Fit::Date,
+            "2026-05-01T09:53:10.7654321Z",
+            Some("\"2026-05-01T09:53:10.7654321Z\""),
+        );
+        check(
+            Fit::Date,
+            "2026-05-01 09:53:10",
+            Some("\"2026-05-01T09:53:10Z\""),
+        );
+        check(
+            Fit::Date,
+            "2026-05-01T11:53:10.7+02:00",
+            Some("\"2026-05-01T09:53:10.700Z\""),
+        );
+        check(Fit::Date, "0001-01-01T00:00:00Z", None);
         check(Fit::Float, "1", Some("1.0"));
+        check(
+            Fit::Float,
+            "0.12345678901234567890",
+            Some("0.12345678901234567890"),
+        );
+        check(Fit::Float, "9007199254740993", None);
+        check(Fit::Float, ".5", None);
         check(Fit::Bool, "True", Some("true"));
         check(Fit::Bool, "yes", None);
         check(Fit::Email, "nobody", None);

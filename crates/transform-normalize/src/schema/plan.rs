@@ -1,5 +1,6 @@
 //! The plan of a mapping file: what is written, in which order, and what makes it valid.
 
+use super::facts::Framework;
 use crate::engine::{Expr, Path, Predicate, ScopeId, Selection, Shape};
 
 /// How the records of one kind become events.
@@ -14,6 +15,30 @@ pub(crate) struct Plan {
     /// The first that holds, and whose required parts are there, is written.
     pub(crate) arms: Vec<Arm>,
     pub(crate) observables: Vec<Observable>,
+    pub(crate) residue: Residue,
+}
+
+/// What stands around the members that no rule took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Residue {
+    pub(crate) open: &'static [u8],
+    pub(crate) close: &'static [u8],
+}
+
+impl Residue {
+    /// As a framework names the place for what it does not know.
+    pub(crate) fn of(framework: Framework) -> Self {
+        match framework {
+            Framework::Ocsf => Self {
+                open: b",\"unmapped\":{",
+                close: b"}",
+            },
+            Framework::Ecs => Self {
+                open: b",\"microsoft\":{\"defender\":{",
+                close: b"}}",
+            },
+        }
+    }
 }
 
 /// One class that records of a kind may become.
@@ -137,6 +162,8 @@ pub(crate) enum Fit {
     Bool,
     /// Milliseconds since 1970.
     Time,
+    /// A time by RFC 3339, as text.
+    Date,
 }
 
 /// Ids and what is written for each: the id, and the caption in the sibling attribute.

@@ -9,7 +9,7 @@ use crate::json::{NodeKind, write_escaped};
 
 /// Memory that is reused from event to event.
 #[derive(Debug, Default)]
-pub(crate) struct OcsfScratch {
+pub(crate) struct EventScratch {
     pub(super) observed: Vec<Observed>,
     /// The index of the element at hand, for each array that is being written.
     pub(super) indices: Vec<u32>,
@@ -33,7 +33,7 @@ pub(super) struct Writer<'w, 'a> {
     pub(super) run: &'w mut Run<'a>,
     pub(super) plan: &'w Plan,
     pub(super) out: &'w mut Vec<u8>,
-    pub(super) scratch: &'w mut OcsfScratch,
+    pub(super) scratch: &'w mut EventScratch,
     pub(super) observe: bool,
 }
 
@@ -43,7 +43,7 @@ impl Plan {
         &self,
         run: &mut Run<'_>,
         observe: bool,
-        scratch: &mut OcsfScratch,
+        scratch: &mut EventScratch,
         out: &mut Vec<u8>,
     ) -> Option<FieldCounts> {
         scratch.observed.clear();

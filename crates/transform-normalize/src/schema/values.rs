@@ -46,8 +46,21 @@ impl Template<'_> {
         if matches!(expr, Expr::Nothing) {
             return None;
         }
+        self.check_word(attribute, &expr, yaml);
         let scalar = self.scalar_of(attribute, object, name, expr)?;
         self.fixed_if_constant(scalar, yaml)
+    }
+
+    /// Where only some words are allowed, one of them has to stand in the file.
+    pub(super) fn check_word(&mut self, attribute: &Attribute, expr: &Expr, yaml: &Yaml) {
+        let words = &attribute.words;
+        if !words.is_empty() && !expr.is_one_of(words) {
+            let message = format!(
+                "expected {{ const: word }} with one of {}",
+                words.join(", ")
+            );
+            self.compiler.problem(&yaml.at, message);
+        }
     }
 
     /// `first`, `cases`, and `when` choose between values that each have to fit by themselves, so

@@ -46,11 +46,11 @@ impl Writer<'_, '_> {
         self.out.len() > empty + 1
     }
 
-    /// Writes `,"unmapped":{..}` with what is left of the record, and counts its members.
+    /// Writes what is left of the record where its schema has a place for it, and counts its members.
     pub(super) fn unmapped(&mut self) -> FieldCounts {
         let mut written = FieldCounts::default();
         let start = self.out.len();
-        self.out.extend_from_slice(b",\"unmapped\":{");
+        self.out.extend_from_slice(self.plan.residue.open);
         let empty = self.out.len();
         if self.run.tape.node(0).kind == NodeKind::Object {
             let mut first = true;
@@ -67,7 +67,7 @@ impl Writer<'_, '_> {
         if self.out.len() == empty {
             self.out.truncate(start);
         } else {
-            self.out.push(b'}');
+            self.out.extend_from_slice(self.plan.residue.close);
         }
         written
     }

@@ -1,4 +1,4 @@
-//! Attributes of an event that bring something with them which no mapping file says.
+//! OCSF: attributes of an event that bring something with them which no mapping file says.
 
 use super::facts::{Attribute, Item as Shape};
 use super::plan::{Captions, Value};
@@ -7,8 +7,31 @@ use crate::engine::{Expr, MetaField};
 use crate::mapping::{Context, Member, Yaml, YamlValue};
 
 impl Template<'_> {
+    /// An attribute at the top of an event; `None` if it is like any other.
+    pub(super) fn ocsf_attribute(
+        &mut self,
+        class: &Shape,
+        attribute: &'static Attribute,
+        name: &str,
+        member: &Member,
+        cx: &Context<'_>,
+    ) -> Option<Option<Value>> {
+        Some(match name {
+            "activity_id" => self.activity(class, attribute, &member.value, cx),
+            "metadata" => self.metadata(attribute, &member.value, cx),
+            "time" => self.time(attribute, &member.value, cx),
+            "class_uid" | "class_name" | "category_uid" | "category_name" | "type_uid"
+            | "type_name" | "activity_name" | "observables" | "unmapped" => {
+                self.compiler
+                    .problem(&member.at, format!("\"{name}\" is written by itself"));
+                None
+            }
+            _ => return None,
+        })
+    }
+
     /// `activity_id` brings its caption and the event's type with it.
-    pub(super) fn activity(
+    fn activity(
         &mut self,
         class: &Shape,
         attribute: &Attribute,
@@ -37,7 +60,7 @@ impl Template<'_> {
     }
 
     /// `time` falls back to what is known of the event without its body: it is always there.
-    pub(super) fn time(
+    fn time(
         &mut self,
         attribute: &'static Attribute,
         yaml: &Yaml,
@@ -49,12 +72,7 @@ impl Template<'_> {
     }
 
     /// `metadata` gets the schema's version, the profiles, and the event's identity.
-    pub(super) fn metadata(
-        &mut self,
-        attribute: &Attribute,
-        yaml: &Yaml,
-        cx: &Context<'_>,
-    ) -> Option<Value> {
+    fn metadata(&mut self, attribute: &Attribute, yaml: &Yaml, cx: &Context<'_>) -> Option<Value> {
         if yaml.member("use").is_some() {
             let mut found = None;
             self.in_block(yaml, cx, |template, block, inside| {

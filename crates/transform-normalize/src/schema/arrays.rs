@@ -128,6 +128,7 @@ impl Template<'_> {
             return self.json_value(yaml, cx).map(Item::One);
         }
         let expr = self.compiler.scalar(yaml, cx);
+        self.check_word(attribute, &expr, yaml);
         match expr {
             Expr::Nothing => None,
             Expr::Value(list) => {

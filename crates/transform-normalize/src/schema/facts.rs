@@ -1,26 +1,41 @@
-//! What the OCSF schema says, as far as mappings are proven against it.
+//! What a schema says, as far as mappings are proven against it.
 //!
-//! Source: `schema/ocsf-1.8.0.json`, made by `schema/compact.py` from the compiled schema.
+//! Source of OCSF: `schema/ocsf-1.8.0.json`, made by `schema/compact.py` from the compiled schema.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-static FACTS: LazyLock<Facts> = LazyLock::new(|| {
+use super::ecs;
+use crate::mapping::Target;
+
+static OCSF: LazyLock<Facts> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../schema/ocsf-1.8.0.json"))
         .expect("a test reads the same file")
 });
 
+/// Whose schema it is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Framework {
+    /// The Open Cybersecurity Schema Framework.
+    #[default]
+    Ocsf,
+    /// The Elastic Common Schema.
+    Ecs,
+}
+
 /// The schema.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Facts {
+    #[serde(skip)]
+    pub(crate) framework: Framework,
     pub(crate) version: String,
-    types: HashMap<String, TypeFacts>,
-    enums: Vec<BTreeMap<String, String>>,
-    attributes: Vec<Attribute>,
-    objects: HashMap<String, Item>,
-    classes: HashMap<String, Item>,
+    pub(super) types: HashMap<String, TypeFacts>,
+    pub(super) enums: Vec<BTreeMap<String, String>>,
+    pub(super) attributes: Vec<Attribute>,
+    pub(super) objects: HashMap<String, Item>,
+    pub(super) classes: HashMap<String, Item>,
 }
 
 /// A type such as `ip_t`.
@@ -50,9 +65,33 @@ pub(crate) struct Attribute {
     profiles: Vec<String>,
     #[serde(rename = "e")]
     captions: Option<usize>,
+    /// If not empty, the texts that are allowed.
+    #[serde(skip)]
+    pub(crate) words: Vec<String>,
 }
 
 impl Attribute {
+    /// One of a primitive type.
+    pub(super) fn scalar(type_name: &str, is_array: bool, words: Vec<String>) -> Self {
+        Self {
+            type_name: type_name.to_owned(),
+            object: None,
+            is_array,
+            sibling: None,
+            profiles: Vec::new(),
+            captions: None,
+            words,
+        }
+    }
+
+    /// One that holds an object, or several.
+    pub(super) fn object(name: &str, is_array: bool) -> Self {
+        Self {
+            object: Some(name.to_owned()),
+            ..Self::scalar("object_t", is_array, Vec::new())
+        }
+    }
+
     fn is_active(&self, profiles: &[String]) -> bool {
         let wanted = &self.profiles;
         wanted.is_empty() || wanted.iter().any(|wanted| profiles.contains(wanted))
@@ -60,7 +99,7 @@ impl Attribute {
 }
 
 /// A class or an object.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(crate) struct Item {
     #[serde(default)]
     pub(crate) uid: i64,
@@ -74,13 +113,16 @@ pub(crate) struct Item {
     /// `at_least_one` and `just_one` lists of attribute names.
     #[serde(default)]
     pub(crate) constraints: BTreeMap<String, Vec<String>>,
-    attributes: BTreeMap<String, (usize, u8)>,
+    pub(super) attributes: BTreeMap<String, (usize, u8)>,
 }
 
 impl Facts {
-    /// The schema that this crate writes; read once per process.
-    pub(crate) fn get() -> &'static Self {
-        &FACTS
+    /// The schema of a target that has one; read once per process.
+    pub(crate) fn of(target: Target) -> &'static Self {
+        match target {
+            Target::Ecs => ecs::get(),
+            Target::Ocsf | Target::Cef | Target::Leef => &OCSF,
+        }
     }
 
     /// A class by its name, such as `detection_finding`.
@@ -171,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_schema_is_read_and_answers() {
-        let facts = Facts::get();
+        let facts = Facts::of(Target::Ocsf);
         assert_eq!(facts.version, "1.8.0");
         let class = facts.class("detection_finding").expect("there");
         assert_eq!((class.uid, class.category_uid), (2004, 2));

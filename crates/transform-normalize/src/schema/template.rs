@@ -1,8 +1,9 @@
 //! From a mapping file to a plan, proven against the schema on the way.
 
-use super::facts::{Attribute, Facts, Item as Shape};
+use super::ecs;
+use super::facts::{Attribute, Facts, Framework, Item as Shape};
 use super::observables::observable;
-use super::plan::{Arm, Constraint, Field, Fit, Object, Observable, Plan, Scalar, Value};
+use super::plan::{Arm, Constraint, Field, Fit, Object, Observable, Plan, Residue, Scalar, Value};
 use crate::engine::{Expr, Predicate, ROOT};
 use crate::mapping::{Compiler, Context, Files, MappingProblem, Member, Target, Yaml, nearest};
 
@@ -31,13 +32,15 @@ impl Plan {
         files: &Files,
         name: &str,
         text: &str,
+        target: Target,
     ) -> Result<Self, Vec<MappingProblem>> {
         let file = Yaml::read(name, text)
-            .and_then(|file| files.extended(file, Target::Ocsf))
+            .and_then(|file| files.extended(file, target))
             .map_err(|problem| vec![problem])?;
+        let facts = Facts::of(target);
         let mut template = Template {
-            compiler: Compiler::new(files, Target::Ocsf, &file),
-            facts: Facts::get(),
+            compiler: Compiler::new(files, target, &file),
+            facts,
             profiles: Vec::new(),
             observables: Vec::new(),
             here: String::new(),
@@ -59,6 +62,7 @@ impl Plan {
             selections: compiler.selections,
             arms,
             observables,
+            residue: Residue::of(facts.framework),
         })
     }
 }
@@ -120,6 +124,12 @@ impl Template<'_> {
     }
 
     fn class(&mut self, arm: &Yaml) -> Option<&'static Shape> {
+        if self.facts.framework == Framework::Ecs {
+            if let Some(named) = arm.member("class") {
+                self.compiler.problem(&named.at, "ECS knows no classes");
+            }
+            return self.facts.class(ecs::CLASS);
+        }
         let Some(named) = arm.member("class") else {
             self.compiler
                 .problem(&arm.at, "the key \"class\" is missing");
@@ -159,6 +169,11 @@ impl Template<'_> {
     /// The event as a whole: what the file says, and what every event of the class has.
     fn event(&mut self, class: &'static Shape, templates: &[&Yaml]) -> Object {
         let mut object = self.object(class, "", templates, &self.compiler.start());
+        if self.facts.framework == Framework::Ecs {
+            object.fields.insert(0, Self::ecs_version());
+            object.shift();
+            return object;
+        }
         let category = class.category_name.as_deref().unwrap_or("Uncategorized");
         let fixed = format!(
             "{},\"class_uid\":{},\"class_name\":{},\"category_name\":{}",
@@ -300,21 +315,12 @@ impl Template<'_> {
             self.here.push('.');
         }
         self.here.push_str(name);
-        let value = match (object, name) {
-            ("", "activity_id") => self.activity(shape, attribute, &member.value, cx),
-            ("", "metadata") => self.metadata(attribute, &member.value, cx),
-            (
-                "",
-                "class_uid" | "class_name" | "category_uid" | "category_name" | "type_uid"
-                | "type_name" | "activity_name" | "observables" | "unmapped",
-            ) => {
-                self.compiler
-                    .problem(&member.at, format!("\"{name}\" is written by itself"));
-                None
-            }
-            ("", "time") => self.time(attribute, &member.value, cx),
-            _ => self.value(attribute, object, name, &member.value, cx),
+        let own = match (object, facts.framework) {
+            ("", Framework::Ocsf) => self.ocsf_attribute(shape, attribute, name, member, cx),
+            ("", Framework::Ecs) => self.ecs_attribute(attribute, name, member, cx),
+            _ => None,
         };
+        let value = own.unwrap_or_else(|| self.value(attribute, object, name, &member.value, cx));
         self.here.truncate(outside);
         let value = value?;
         let from_record = value.is_from_record();
@@ -353,11 +359,14 @@ impl Template<'_> {
         expr: Expr,
     ) -> Option<Scalar> {
         let fit = self.fit(&attribute.type_name)?;
-        let observable =
-            observable(&self.here, object, name, &attribute.type_name).map(|observable| {
-                self.observables.push(observable);
-                (self.observables.len() - 1) as u16
-            });
+        let observable = match self.facts.framework {
+            Framework::Ocsf => observable(&self.here, object, name, &attribute.type_name),
+            Framework::Ecs => None,
+        };
+        let observable = observable.map(|observable| {
+            self.observables.push(observable);
+            (self.observables.len() - 1) as u16
+        });
         Some(Scalar {
             expr,
             fit,
@@ -379,6 +388,7 @@ impl Template<'_> {
             ("uuid_t", _) => Fit::Uuid,
             ("email_t", _) => Fit::Email,
             ("timestamp_t", _) => Fit::Time,
+            ("date_t", _) => Fit::Date,
             (_, "integer_t") => {
                 let (min, max) = range.unwrap_or((i64::from(i32::MIN), i64::from(i32::MAX)));
                 Fit::Int { min, max }

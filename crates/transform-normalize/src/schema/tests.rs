@@ -2,7 +2,7 @@
 
 use tapline_core::{Kind, Metadata};
 
-use super::{OcsfScratch, Plan};
+use super::{EventScratch, Plan};
 use crate::engine::{Run, Scratch};
 use crate::json::Tape;
 use crate::mapping::{Files, Target};
@@ -12,7 +12,7 @@ const START: &str = "class: detection_finding\nprofiles: [host, incident, securi
 const LINES: u64 = 8;
 
 fn problems(text: &str) -> Vec<String> {
-    let compiled = Plan::compile(&Files::embedded(), "test.yaml", text);
+    let compiled = Plan::compile(&Files::embedded(), "test.yaml", text, Target::Ocsf);
     let problems = compiled.err().unwrap_or_default();
     problems.iter().map(ToString::to_string).collect()
 }
@@ -36,17 +36,16 @@ fn refused_after_start(lines: &str, line: u64, words: &str) {
 #[test]
 fn every_mapping_of_the_program_is_right() {
     let files = Files::embedded();
-    let mut all: Vec<_> = files
-        .kinds(Target::Ocsf)
-        .map(|(name, _, text)| (name, text))
-        .collect();
-    all.push((
-        "ocsf/base_event.yaml",
-        files.get("ocsf/base_event.yaml").expect("there"),
-    ));
-    for (name, text) in all {
-        let problems = Plan::compile(&files, name, text).err().unwrap_or_default();
-        assert_eq!(problems, Vec::new(), "{name}");
+    for (target, base) in [
+        (Target::Ocsf, "ocsf/base_event.yaml"),
+        (Target::Ecs, "ecs/base_event.yaml"),
+    ] {
+        let kinds = files.kinds(target).map(|(name, _, text)| (name, text));
+        let base = (base, files.get(base).expect("there"));
+        for (name, text) in kinds.chain([base]) {
+            let compiled = Plan::compile(&files, name, text, target);
+            assert_eq!(compiled.err().unwrap_or_default(), Vec::new(), "{name}");
+        }
     }
     assert_eq!(problems(START), Vec::<String>::new());
 }
@@ -219,7 +218,7 @@ fn a_mistake_in_a_block_is_reported_in_its_file() {
         "parameters: [name]\ntemplate:\n  name: $name\n  nmae: $name\n",
     );
     let text = format!("{START}  assignee: {{ use: user, name: a }}\n");
-    let problems = Plan::compile(&files, "test.yaml", &text).expect_err("wrong");
+    let problems = Plan::compile(&files, "test.yaml", &text, Target::Ocsf).expect_err("wrong");
     assert_eq!(
         (problems[0].file.as_str(), problems[0].line),
         ("ocsf/blocks/user.yaml", 4)
@@ -229,7 +228,7 @@ fn a_mistake_in_a_block_is_reported_in_its_file() {
 /// What lines after [`START`] make of a record with an id and a time.
 fn made(lines: &str, members: &str) -> serde_json::Value {
     let text = format!("{START}{lines}");
-    let plan = Plan::compile(&Files::embedded(), "test.yaml", &text)
+    let plan = Plan::compile(&Files::embedded(), "test.yaml", &text, Target::Ocsf)
         .unwrap_or_else(|problems| panic!("{problems:#?}"));
     let body = format!(r#"{{"id":"1","time":"2026-01-02T03:04:05Z",{members}}}"#);
     let meta = Metadata::new(Kind::new("test"), "t", "1", "1");
@@ -243,7 +242,7 @@ fn made(lines: &str, members: &str) -> serde_json::Value {
         &plan.selections,
         &mut scratch,
     );
-    plan.write(&mut run, false, &mut OcsfScratch::default(), &mut out)
+    plan.write(&mut run, false, &mut EventScratch::default(), &mut out)
         .expect("it fits the class");
     serde_json::from_slice(&out).expect("JSON")
 }
