@@ -1,8 +1,8 @@
 //! How the life of an event ends, and how the runtime hears of it.
 //!
-//! Every event of a batch holds a [`Ticket`]. When the last one is settled, the batch's
-//! [`Outcome`] goes to whoever issued the tickets. A ticket that is dropped unsettled counts as
-//! [`Verdict::Lost`], so that a bug or a panic can cause a second read, never a gap.
+//! Every event of a batch holds a [`Ticket`]. When the last one is settled, or the first is lost,
+//! the batch's [`Outcome`] goes to whoever issued the tickets. A ticket that is dropped unsettled
+//! counts as [`Verdict::Lost`], so that a bug or a panic can cause a second read, never a gap.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub enum Verdict {
     Lost,
 }
 
-/// What became of a whole batch once its last ticket was settled.
+/// What became of a whole batch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
     /// Every event was delivered or rejected: the checkpoint may pass the batch.
@@ -46,7 +46,9 @@ struct Stub {
 }
 
 impl Ticket {
-    /// Issues the first ticket of a batch; `done` is called once, after the last clone is settled.
+    /// Issues the first ticket of a batch. `done` is called once: after the last clone is settled, or
+    /// when the first one is lost, so that nothing behind it is taken in before it is read again. It
+    /// is dropped with the last clone.
     pub fn issue(done: impl Fn(Outcome) + Send + Sync + 'static) -> Self {
         Self::issue_in(Span::none(), done)
     }
@@ -69,6 +71,11 @@ impl Ticket {
         &self.stub.span
     }
 
+    /// Whether some event of the batch is lost, so that all of it will be read again.
+    pub fn is_lost(&self) -> bool {
+        self.stub.lost.load(Ordering::Relaxed)
+    }
+
     /// Ends the event's life.
     pub fn settle(mut self, verdict: Verdict) {
         self.finish(verdict);
@@ -76,17 +83,14 @@ impl Ticket {
 
     fn finish(&mut self, verdict: Verdict) {
         self.settled = true;
-        if verdict == Verdict::Lost {
-            self.stub.lost.store(true, Ordering::Relaxed);
+        let stub = &self.stub;
+        if verdict == Verdict::Lost && !stub.lost.swap(true, Ordering::Relaxed) {
+            (stub.done)(Outcome::Lost);
         }
         // AcqRel: whoever brings the count to zero sees every `lost` stored before.
-        if self.stub.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let lost = self.stub.lost.load(Ordering::Relaxed);
-            (self.stub.done)(if lost {
-                Outcome::Lost
-            } else {
-                Outcome::Settled
-            });
+        let is_last = stub.unsettled.fetch_sub(1, Ordering::AcqRel) == 1;
+        if is_last && !stub.lost.load(Ordering::Relaxed) {
+            (stub.done)(Outcome::Settled);
         }
     }
 }
@@ -139,10 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_ticket_makes_the_batch_lost() {
+    fn a_dropped_ticket_makes_the_batch_lost_at_once_and_once() {
         let (first, seen) = outcomes();
-        let second = first.clone();
+        let (second, third) = (first.clone(), first.clone());
+        assert!(!first.is_lost());
         drop(second);
+        assert!(first.is_lost());
+        assert_eq!(*seen.lock().expect("not poisoned"), [Outcome::Lost]);
+        drop(third);
         first.settle(Verdict::Delivered);
         assert_eq!(*seen.lock().expect("not poisoned"), [Outcome::Lost]);
     }

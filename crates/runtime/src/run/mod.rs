@@ -10,6 +10,8 @@ mod keeper;
 mod ledger;
 mod pipe;
 mod replay;
+#[cfg(test)]
+mod simulation;
 mod source;
 mod stage;
 #[cfg(test)]

@@ -129,7 +129,7 @@ impl Pipe {
             ledger.settle(seq, outcome);
         });
         self.mark(&mut batch, &ticket);
-        self.pass_on(batch, events).await;
+        self.pass_on(batch, events, &ticket).await;
         ticket.settle(Verdict::Delivered);
     }
 
@@ -171,10 +171,10 @@ impl Pipe {
     }
 
     /// Every event that is not handed on here is dropped, which makes the batch lost.
-    async fn pass_on(&mut self, batch: Batch, events: usize) {
+    async fn pass_on(&mut self, batch: Batch, events: usize, ticket: &Ticket) {
         self.give_up(batch.rejected).await;
         let span = debug_span!("transform", events = batch.events.len());
-        let Ok(()) = self.transform(batch.events).instrument(span).await else {
+        let Ok(()) = self.transform(batch.events, ticket).instrument(span).await else {
             return;
         };
         self.counters.sent.inc_by(events as u64);
@@ -191,7 +191,7 @@ impl Pipe {
         self.dead_letters.send(letters.collect()).await;
     }
 
-    async fn transform(&mut self, events: Vec<Event>) -> Result<(), Broken> {
+    async fn transform(&mut self, events: Vec<Event>, ticket: &Ticket) -> Result<(), Broken> {
         let care = match self.ledger.losses() < LOSSES_TOGETHER {
             true => Care::Together,
             false => Care::OneByOne,
@@ -199,6 +199,11 @@ impl Pipe {
         let mut events = events.into_iter().peekable();
         while events.peek().is_some() {
             self.flow.apply(events.by_ref().take(CHUNK), care)?;
+            if ticket.is_lost() {
+                // A transform forgot one. Newer versions must not go before it: it is read again.
+                self.flow.clear();
+                return Err(Broken);
+            }
             let letters = self.flow.take_letters();
             if !letters.is_empty() {
                 self.dead_letters.send(letters).await;

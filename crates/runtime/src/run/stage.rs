@@ -31,7 +31,7 @@ struct Counters {
     panicked: IntCounter,
 }
 
-/// A transform panicked, or could not be built anew after it did; its events are lost.
+/// A transform panicked, forgot an event, or could not be built anew; its events are lost.
 #[derive(Debug)]
 pub(super) struct Broken;
 
