@@ -234,4 +234,23 @@ mod tests {
         assert_eq!(&*id, "da1");
         assert!(answer.is_unique());
     }
+
+    #[test]
+    fn of_any_changed_answer_only_parts_of_it_come_out() {
+        let seeds = [
+            r#"{"@odata.context":"x","value":[{"id":"a\u00e4\n","lastUpdateDateTime":"2026-01-02T03:04:05Z","severity":"high"},17],"@odata.nextLink":"https:\/\/g/x?$skiptoken=1"}"#,
+            r#"[{"AlertId":"1","FullId":"f","LastProcessedTimeUtc":"2026-01-02T03:04:05Z","Severity":"Low"},{"AlertId":2}]"#,
+        ];
+        for seed in seeds {
+            for (number, bytes) in tapline_testkit::variants(seed.as_bytes(), 20_000) {
+                let answer = String::from_utf8_lossy(&bytes);
+                for page in [graph(&answer), detections(&answer)].into_iter().flatten() {
+                    let length: usize = page.records.iter().map(|it| it.json.len()).sum();
+                    assert!(length <= answer.len(), "{number}: more than there was");
+                    let parts = page.records.iter().all(|it| answer.contains(it.json));
+                    assert!(parts, "{number}: {answer}");
+                }
+            }
+        }
+    }
 }

@@ -248,4 +248,26 @@ mod tests {
             "https://g.example/v1.0/security/incidents/..%2F1%3Fx%3D%23y?$expand=alerts"
         );
     }
+
+    #[test]
+    fn no_changed_link_leads_a_token_to_another_host() {
+        let query = query("graph_alerts");
+        let link = "https://g.example/v1.0/security/alerts_v2?$top=50&$skiptoken=a%2Fb";
+        assert!(query.own_link(link).is_some());
+        for (number, bytes) in tapline_testkit::variants(link.as_bytes(), 50_000) {
+            let link = String::from_utf8_lossy(&bytes);
+            if let Some(url) = query.own_link(&link) {
+                let place = (url.scheme(), url.host_str(), url.port_or_known_default());
+                assert_eq!(
+                    place,
+                    ("https", Some("g.example"), Some(443)),
+                    "{number}: {link}"
+                );
+                assert!(
+                    url.username().is_empty() && url.password().is_none(),
+                    "{number}: {link}"
+                );
+            }
+        }
+    }
 }

@@ -262,4 +262,18 @@ mod tests {
         let error = ConnectionString::parse(&text).expect_err("wrong");
         assert!(!error.to_string().contains("c2Vj"));
     }
+
+    #[test]
+    fn whatever_is_wrong_with_a_string_its_key_is_not_told() {
+        for (number, bytes) in tapline_testkit::variants(GOOD.as_bytes(), 50_000) {
+            let text = String::from_utf8_lossy(&bytes);
+            match ConnectionString::parse(&text) {
+                Ok(read) => assert!(!read.host.is_empty(), "{number}: {text}"),
+                Err(error) => {
+                    let told = error.to_string();
+                    assert!(!told.contains("c2VjcmV0"), "{number}: {text}: {told}");
+                }
+            }
+        }
+    }
 }

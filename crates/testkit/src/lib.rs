@@ -19,6 +19,7 @@
 
 mod events;
 mod host;
+mod hostile;
 mod logs;
 mod metrics;
 mod proxy;
@@ -27,6 +28,7 @@ mod source;
 
 pub use events::{build_context, event, events, uids};
 pub use host::{Recorded, RecordingHost, Refused, Running, Settling};
+pub use hostile::variants;
 pub use logs::LogCapture;
 pub use metrics::assert_metrics;
 pub use proxy::{Proxy, ProxyBehaviour};

@@ -33,6 +33,8 @@ fn until(date: &str, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -55,5 +57,23 @@ mod tests {
             check(bad, None);
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn no_text_makes_anybody_wait_longer_than_a_day() {
+        let now: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a time");
+        for seed in ["2.128", "Fri, 02 Jan 2026 03:05:05 GMT", "120"] {
+            for (number, bytes) in tapline_testkit::variants(seed.as_bytes(), 20_000) {
+                let Ok(value) = HeaderValue::from_bytes(&bytes) else {
+                    continue;
+                };
+                let headers = HeaderMap::from_iter([(RETRY_AFTER, value)]);
+                let wait = retry_after(&headers, now);
+                assert!(
+                    wait.is_none_or(|wait| wait <= LONGEST),
+                    "{seed}, {number}: {wait:?}"
+                );
+            }
+        }
     }
 }

@@ -66,4 +66,15 @@ mod tests {
             assert!(decode(&whole[..cut]).is_err(), "cut at {cut}");
         }
     }
+
+    #[test]
+    fn a_changed_record_is_an_error_or_another_record_and_nothing_worse() {
+        let whole = encode(&stream(), &Cursor::new("2026-01-02"));
+        for (_, bytes) in tapline_testkit::variants(&whole, 50_000) {
+            match decode(&bytes) {
+                Ok((_, cursor)) => assert!(cursor.as_bytes().len() < bytes.len()),
+                Err(why) => assert!(!why.is_empty()),
+            }
+        }
+    }
 }

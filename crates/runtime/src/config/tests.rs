@@ -635,3 +635,17 @@ fn a_file_that_cannot_be_read_says_why() {
         ": is larger than 4194304 bytes, which no pipeline file is",
     );
 }
+
+#[test]
+fn whatever_stands_in_a_file_each_mistake_is_told_with_its_line() {
+    let text =
+        with_config(GOOD) + "name: x\nshutdown_secs: 3\nadmin: { listen: \"127.0.0.1:1\" }\n";
+    for (number, bytes) in tapline_testkit::variants(text.as_bytes(), 5_000) {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Err(lines) = parsed(&text) {
+            assert!(!lines.is_empty(), "{number}: {text}");
+            let placed = lines.iter().all(|line| line.starts_with("p.yaml:"));
+            assert!(placed, "{number}: {lines:?}\n{text}");
+        }
+    }
+}

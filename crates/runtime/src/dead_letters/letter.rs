@@ -194,3 +194,52 @@ impl Schemas {
         known
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tapline_core::{ComponentKind, ComponentName, Rejected};
+
+    use super::*;
+
+    fn line(body: &[u8]) -> Vec<u8> {
+        let meta = Metadata::new(Kind::new("graph.alert"), "contoso", "1", "2");
+        let component = ComponentName {
+            kind: ComponentKind::Sink,
+            type_name: "kafka",
+            id: "lake".into(),
+        };
+        let rejected = Rejected {
+            event: Event::new(body.to_vec(), meta),
+            reason: "too_large",
+            why: "2 bytes \"over\"".to_owned(),
+        };
+        encode(&Letter::new(&component, rejected))
+    }
+
+    #[test]
+    fn any_bytes_come_back_from_their_letter_as_they_were() {
+        for (number, body) in tapline_testkit::variants(b"{\"id\":\"\xc3\xa4\\u0000\"}\r\n", 5_000)
+        {
+            let line = line(&body);
+            assert_eq!(
+                line.iter().filter(|byte| **byte == b'\n').count(),
+                1,
+                "{number}"
+            );
+            let kept = decode(&line).unwrap_or_else(|why| panic!("{number}: {why}"));
+            let event = kept.event(&mut Schemas::default()).expect("a body");
+            assert_eq!(**event.body(), *body, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_changed_letter_is_told_apart_or_read_and_nothing_worse() {
+        for (number, bytes) in tapline_testkit::variants(&line(b"{\"id\":1}"), 20_000) {
+            let mut schemas = Schemas::default();
+            let read = decode(&bytes).and_then(|kept| kept.event(&mut schemas));
+            if let Err(why) = read {
+                assert!(why.to_string().starts_with("it "), "{number}: {why}");
+            }
+        }
+    }
+}

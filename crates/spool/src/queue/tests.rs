@@ -142,6 +142,24 @@ fn a_write_that_was_cut_off_costs_nothing_that_was_confirmed() {
 }
 
 #[test]
+fn a_queue_is_opened_without_reading_it_however_large_it_is() {
+    const FILES: u64 = 100;
+    let folder = tempfile::tempdir().expect("a folder");
+    append(&open(folder.path()), &["newest"]);
+    let newest = files(folder.path()).remove(0);
+    fs::rename(newest, segment::path(folder.path(), FILES)).expect("renamed");
+    // Four hundred gigabytes, of which no byte is written.
+    for first in 0..FILES {
+        let file = fs::File::create(segment::path(folder.path(), first)).expect("made");
+        file.set_len(4 << 30).expect("long");
+    }
+    let begin = std::time::Instant::now();
+    let queue = open(folder.path());
+    assert!(begin.elapsed() < std::time::Duration::from_secs(10));
+    assert!(queue.bytes() > FILES * (4 << 30));
+}
+
+#[test]
 fn a_file_that_is_gone_is_said_with_the_number_of_its_records() {
     let folder = tempfile::tempdir().expect("a folder");
     for body in ["a", "b", "c"] {

@@ -408,4 +408,23 @@ mod tests {
         check("{ cs1: id, label: Id }", dropping(), 0);
         check("{ cs2: id, label: Id }", dropping(), 1);
     }
+
+    #[test]
+    fn whatever_stands_in_a_mapping_file_each_mistake_is_told_with_its_line() {
+        let rules = "  - { msg: title, act: { constant: blocked } }\n  - { cs1: { path: evidence, first_where: { roles: attacker } }, cs1Label: Attacker }\n";
+        let (files, options) = (Files::embedded(), CefOptions::default());
+        let text = format!("{HEADER}{rules}");
+        for (number, bytes) in tapline_testkit::variants(text.as_bytes(), 5_000) {
+            let text = String::from_utf8_lossy(&bytes);
+            if let Err(problems) = compile(&files, "cef/graph/alert.yaml", &text, &options) {
+                let placed = problems
+                    .iter()
+                    .all(|it| !it.file.is_empty() && !it.message.is_empty());
+                assert!(
+                    placed && !problems.is_empty(),
+                    "{number}: {problems:?}\n{text}"
+                );
+            }
+        }
+    }
 }
