@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tapline_simulators::{HUB_CONDITIONS, HubError, HubFault};
+use tapline_testkit::Settling;
 
 use super::Hub;
 use crate::rig::{record, uid};
@@ -39,6 +40,22 @@ async fn after_every_kind_of_end_reading_goes_on_after_the_last_message_received
         expected.extend(hub.fill(from..from + 20));
         hub.expect(&expected).await;
     }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_flight_when_a_link_ends_is_not_read_again() {
+    let hub = Hub::scripted().await;
+    hub.host.set_settling(Settling::Held);
+    let mut expected = hub.fill(0..20);
+    let running = hub.run();
+    hub.expect(&expected).await;
+    let error = HubError::new("amqp:link:detach-forced");
+    let fault = HubFault::Detach { after: 2, error };
+    hub.hub().fail_next_of(0, fault);
+    expected.extend(hub.fill(20..40));
+    hub.expect(&expected).await;
+    hub.host.settle_all();
     running.stop().await;
 }
 
