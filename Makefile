@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit e2e fidelity services bench torture soak
+.PHONY: help demo test lint unit e2e fidelity services bench torture mutants soak
 
 # The services of the end-to-end tests, and the program they run.
 E2E = TAPLINE_E2E=1 TAPLINE_BIN=$(CURDIR)/target/debug/tapline TAPLINE_SERVICES=$(CURDIR)/.services
@@ -39,9 +39,13 @@ fidelity: ## real samples and generated records through `tapline normalize`, che
 bench: ## benchmarks, as a table
 	scripts/bench
 
-torture: ## three replicas, crashes, and a broker restart every half minute; MINUTES=5
+torture: ## kills, cuts, full disks, and all of Microsoft's faults, for long; MINUTES=120
 	$(CARGO) build -p tapline
-	TAPLINE_REPLICAS_MINUTES=$(or $(MINUTES),5) $(E2E) $(CARGO) test -p tapline-e2e -- --nocapture replicas
+	TAPLINE_TORTURE_MINUTES=$(or $(MINUTES),120) $(E2E) $(CARGO) test -p tapline-e2e -- --nocapture tortured
+	TAPLINE_REPLICAS_MINUTES=$(or $(MINUTES),120) $(E2E) $(CARGO) test -p tapline-e2e -- --nocapture replicas
+
+mutants: services ## plants known bugs and requires that tests catch them
+	scripts/mutants
 
 soak: ## ten minutes under load, watching memory
 	scripts/soak

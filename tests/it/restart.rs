@@ -1,6 +1,6 @@
 //! Killed and stopped at random moments, nothing is lost.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -106,7 +106,8 @@ async fn stopped_or_killed_at_random_moments_nothing_is_lost() -> anyhow::Result
         promised.len(),
     );
     assert!(repeats <= bound, "{repeats} repeats, {bound} unsettled");
-    order_is_kept(&arrivals, &made);
+    let overtaken = arrivals.overtaken(&made);
+    assert!(overtaken.is_empty(), "{overtaken:?}");
     Ok(())
 }
 
@@ -139,28 +140,4 @@ fn missing(promised: &HashSet<String>, arrivals: &Arrivals) -> Vec<String> {
     let arrived = arrivals.by_uid();
     let missing = promised.iter().filter(|uid| !arrived.contains_key(*uid));
     missing.cloned().collect()
-}
-
-/// The first arrivals of a record's versions come in the order in which they were made.
-fn order_is_kept(arrivals: &Arrivals, made: &[Version]) {
-    let made: HashMap<&str, usize> = made
-        .iter()
-        .enumerate()
-        .map(|(at, v)| (v.uid.as_str(), at))
-        .collect();
-    let mut records = arrivals.records();
-    records.sort_by_key(|record| (record.topic.clone(), record.place));
-    let mut newest: HashMap<String, usize> = HashMap::new();
-    let mut seen = HashSet::new();
-    for record in records {
-        let uid = record.uid();
-        let Some(at) = made.get(uid.as_str()).copied() else {
-            continue;
-        };
-        if !seen.insert(uid.clone()) {
-            continue;
-        }
-        let before = newest.insert(record.record_key(), at);
-        assert!(before.is_none_or(|before| before < at), "{uid} overtaken");
-    }
 }

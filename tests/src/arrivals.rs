@@ -1,6 +1,6 @@
 //! What has arrived in Kafka, read from the beginning by a consumer of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
+use crate::ledger::Version;
 use crate::services::kafka::Kafka;
 
 /// One record.
@@ -86,6 +87,31 @@ impl Arrivals {
     /// How many records came again after their first time.
     pub fn repeats(&self) -> usize {
         self.by_uid().values().map(|times| times - 1).sum()
+    }
+
+    /// Versions that first arrived after a newer one of their record; `made` is in the order of
+    /// making.
+    pub fn overtaken(&self, made: &[Version]) -> Vec<String> {
+        let made = made.iter().enumerate();
+        let made: HashMap<&str, usize> = made.map(|(at, it)| (it.uid.as_str(), at)).collect();
+        let mut records = self.records();
+        records.sort_by_key(|record| (record.topic.clone(), record.place));
+        let (mut newest, mut seen) = (HashMap::new(), HashSet::new());
+        let mut overtaken = Vec::new();
+        for record in records {
+            let uid = record.uid();
+            let Some(at) = made.get(uid.as_str()).copied() else {
+                continue;
+            };
+            if !seen.insert(uid.clone()) {
+                continue;
+            }
+            let before = newest.insert(record.record_key(), at);
+            if before.is_some_and(|before| before > at) {
+                overtaken.push(uid);
+            }
+        }
+        overtaken
     }
 
     /// Waits until nothing has arrived for half a second.

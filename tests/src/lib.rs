@@ -5,6 +5,7 @@
 //! `TAPLINE_E2E=1`; without that the tests say that they were skipped.
 
 pub mod arrivals;
+pub mod cable;
 pub mod ledger;
 pub mod pipeline;
 pub mod ports;

@@ -67,6 +67,21 @@ impl Kafka {
         Ok((kafka, hub))
     }
 
+    /// The same with one more listener that sends its clients to the port of a cable. Returns the
+    /// port at which the cable's other end belongs.
+    pub async fn start_behind(cable: u16) -> anyhow::Result<(Self, u16)> {
+        let folder = TempDir::new()?;
+        let ([plain, controller, inner], here) = (ports::free(), "127.0.0.1");
+        let listeners = format!(
+            "listeners=PLAIN://{here}:{plain},CONTROLLER://{here}:{controller},CABLE://{here}:{inner}\n\
+             advertised.listeners=PLAIN://{here}:{plain},CABLE://{here}:{cable}\n\
+             listener.security.protocol.map=PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT,CABLE:PLAINTEXT"
+        );
+        write_properties(folder.path(), plain, controller, &[&listeners])?;
+        let kafka = Self::start_in(folder, plain, Vec::new()).await?;
+        Ok((kafka, inner))
+    }
+
     async fn start_in(folder: TempDir, port: u16, machine: Vec<String>) -> anyhow::Result<Self> {
         let formatted = java("kafka.tools.StorageTool", &[])
             .args(["format", "-t", CLUSTER_ID, "-c"])
@@ -100,6 +115,11 @@ impl Kafka {
         self.process = launch(self.folder.path(), &self.machine)?;
         self.serving().await;
         Ok(())
+    }
+
+    /// Its process, to be stopped and continued.
+    pub fn process(&self) -> &Process {
+        &self.process
     }
 
     /// A client that changes topics.

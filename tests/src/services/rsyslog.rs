@@ -76,6 +76,16 @@ impl Rsyslog {
         self.process.kill();
     }
 
+    /// Its process, to be stopped and continued.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The port of [`Rsyslog::tcp`].
+    pub fn tcp_port(&self) -> u16 {
+        self.tcp
+    }
+
     /// Starts it again after [`Rsyslog::kill`], on the same ports.
     ///
     /// # Errors

@@ -1,0 +1,161 @@
+//! What goes wrong, and for how long.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use tapline_e2e::cable::{Cable, Weather};
+use tapline_e2e::process::Process;
+
+use super::scene::Scene;
+
+/// One kind of fault.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Fault {
+    KillTapline,
+    KillBroker,
+    KillReceiver,
+    RestartTapline,
+    PauseTapline,
+    PauseBroker,
+    PauseReceiver,
+    PauseMicrosoft,
+    CutBroker,
+    CutReceiver,
+    SlowBroker,
+    SlowReceiver,
+    FullDisk,
+}
+
+/// Whose unsettled events a fault may repeat.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Repeats {
+    Nobody,
+    /// A connection that broke: what was sent on it and not confirmed goes again.
+    Receiver,
+    Everybody,
+}
+
+impl Fault {
+    const ALL: [Fault; 13] = [
+        Fault::KillTapline,
+        Fault::KillBroker,
+        Fault::KillReceiver,
+        Fault::RestartTapline,
+        Fault::PauseTapline,
+        Fault::PauseBroker,
+        Fault::PauseReceiver,
+        Fault::PauseMicrosoft,
+        Fault::CutBroker,
+        Fault::CutReceiver,
+        Fault::SlowBroker,
+        Fault::SlowReceiver,
+        Fault::FullDisk,
+    ];
+
+    /// Each once, and the kills of ours four times, in random order.
+    pub(super) fn shuffled(random: &mut StdRng) -> Vec<Fault> {
+        let mut faults = [&Self::ALL[..], &[Fault::KillTapline; 3]].concat();
+        faults.shuffle(random);
+        faults
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Fault::KillTapline => "kill -9 of tapline",
+            Fault::KillBroker => "kill -9 of the broker",
+            Fault::KillReceiver => "kill -9 of rsyslog",
+            Fault::RestartTapline => "polite restart of tapline",
+            Fault::PauseTapline => "SIGSTOP of tapline",
+            Fault::PauseBroker => "SIGSTOP of the broker",
+            Fault::PauseReceiver => "SIGSTOP of rsyslog",
+            Fault::PauseMicrosoft => "SIGSTOP of Microsoft's side",
+            Fault::CutBroker => "network to the broker cut",
+            Fault::CutReceiver => "network to rsyslog cut",
+            Fault::SlowBroker => "network to the broker slow",
+            Fault::SlowReceiver => "network to rsyslog slow",
+            Fault::FullDisk => "full disk",
+        }
+    }
+
+    /// Whether it is a kill.
+    pub(super) fn is_kill(self) -> bool {
+        matches!(
+            self,
+            Fault::KillTapline | Fault::KillBroker | Fault::KillReceiver
+        )
+    }
+
+    pub(super) fn repeats(self) -> Repeats {
+        match self {
+            Fault::KillTapline => Repeats::Everybody,
+            Fault::KillReceiver
+            | Fault::PauseReceiver
+            | Fault::CutReceiver
+            | Fault::SlowReceiver => Repeats::Receiver,
+            _ => Repeats::Nobody,
+        }
+    }
+}
+
+impl Scene {
+    /// Lets a fault happen, and puts it right.
+    pub(super) async fn inject(&mut self, fault: Fault, random: &mut StdRng) -> anyhow::Result<()> {
+        let short = Duration::from_millis(random.random_range(200..3000));
+        match fault {
+            Fault::KillTapline => {
+                self.process.kill();
+                self.start().await?;
+            }
+            Fault::RestartTapline => {
+                self.pipeline.stop(&mut self.process);
+                self.start().await?;
+            }
+            Fault::KillBroker => {
+                self.kafka.kill();
+                self.kafka.restart().await?;
+            }
+            Fault::KillReceiver => {
+                self.rsyslog.kill();
+                tokio::time::sleep(short).await;
+                self.rsyslog.restart().await?;
+            }
+            Fault::PauseTapline => pause(&self.process, short).await,
+            Fault::PauseBroker => pause(self.kafka.process(), short).await,
+            Fault::PauseReceiver => pause(self.rsyslog.process(), short).await,
+            Fault::PauseMicrosoft => pause(self.microsoft.process(), short).await,
+            Fault::CutBroker => weather(&self.to_kafka, Weather::Cut, short).await,
+            Fault::CutReceiver => weather(&self.to_rsyslog, Weather::Cut, short).await,
+            Fault::SlowBroker => weather(&self.to_kafka, slow(random), short).await,
+            Fault::SlowReceiver => weather(&self.to_rsyslog, slow(random), short).await,
+            Fault::FullDisk => self.fill_disk(short).await?,
+        }
+        Ok(())
+    }
+
+    async fn fill_disk(&mut self, how_long: Duration) -> anyhow::Result<()> {
+        if let Some(disk) = &self.disk {
+            let full = disk.fill()?;
+            tokio::time::sleep(how_long).await;
+            drop(full);
+        }
+        Ok(())
+    }
+}
+
+fn slow(random: &mut StdRng) -> Weather {
+    Weather::Slow(Duration::from_millis(random.random_range(20..400)))
+}
+
+async fn pause(process: &Process, how_long: Duration) {
+    process.signal("STOP");
+    tokio::time::sleep(how_long).await;
+    process.signal("CONT");
+}
+
+async fn weather(cable: &Cable, weather: Weather, how_long: Duration) {
+    cable.set(weather);
+    tokio::time::sleep(how_long).await;
+    cable.set(Weather::Fine);
+}

@@ -1,0 +1,302 @@
+//! Microsoft's side, tapline, Apache Kafka, and rsyslog, as processes, with cables between.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use tapline_e2e::arrivals::Arrivals;
+use tapline_e2e::cable::{Cable, NoTap};
+use tapline_e2e::ledger::{self, Version};
+use tapline_e2e::pipeline::{self, Pipeline};
+use tapline_e2e::process::Process;
+use tapline_e2e::program::Simulation;
+use tapline_e2e::services::certificates::Certificates;
+use tapline_e2e::services::kafka::Kafka;
+use tapline_e2e::services::rsyslog::Rsyslog;
+use tapline_e2e::wait_for;
+use tempfile::TempDir;
+
+use super::disk::SmallDisk;
+use super::faults::{Fault, Repeats};
+use super::identities::{Identities, identity};
+use super::report::{Destination, Report};
+
+/// Versions per second, of all kinds.
+const RATE: &str = "40";
+const SETTLE: Duration = Duration::from_secs(1);
+const POLL: Duration = Duration::from_secs(1);
+/// A fault of Microsoft's is over within 2 s, a retry backs off as long again, and a page may meet
+/// several.
+const TOLD_TO_WAIT: Duration = Duration::from_secs(10);
+/// What was delivered so long ago has its checkpoint, unless something is in flight before it.
+const COMMIT: Duration = Duration::from_millis(500);
+const IN_FLIGHT: &str = "tapline_component_in_flight_events";
+const SPOOLED: &str = "component_id=\"siem:spooled\"";
+
+/// Ends in this order: clients do not end without their servers, and the disk goes last.
+pub(super) struct Scene {
+    pub(super) process: Process,
+    arrivals: Arrivals,
+    pub(super) microsoft: Simulation,
+    pub(super) kafka: Kafka,
+    pub(super) rsyslog: Rsyslog,
+    pub(super) to_kafka: Cable,
+    pub(super) to_rsyslog: Cable,
+    identities: Identities,
+    pub(super) disk: Option<SmallDisk>,
+    pub(super) pipeline: Pipeline,
+    ledger: PathBuf,
+    seed: u64,
+    began: Instant,
+    faults: BTreeMap<Fault, usize>,
+    impossible: Vec<(Fault, String)>,
+    longest: Duration,
+    /// What may be repeated, at Kafka and at the receiver.
+    bounds: [usize; 2],
+    _certificates: Certificates,
+    _folder: TempDir,
+}
+
+/// What is not settled at some moment, and what had arrived before.
+struct Moment {
+    /// Not settled by the sources, and by the spool.
+    open: [usize; 2],
+    /// Arrived [`COMMIT`] before.
+    arrived: [usize; 2],
+}
+
+impl Scene {
+    pub(super) async fn new(seed: u64) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let ledger = folder.path().join("ledger.ndjson");
+        let identities = Identities::default();
+        let to_kafka = Cable::lay(|| NoTap).await?;
+        let tapped = identities.clone();
+        let to_rsyslog = Cable::lay(move || tapped.tap()).await?;
+        let (kafka, inner) = Kafka::start_behind(to_kafka.port()).await?;
+        to_kafka.lead_to(inner);
+        let certificates = Certificates::new()?;
+        let rsyslog = Rsyslog::start(&certificates).await?;
+        to_rsyslog.lead_to(rsyslog.tcp_port());
+        let microsoft = Simulation::start(
+            &[
+                "--faults",
+                "mild",
+                "--rate",
+                RATE,
+                "--seed",
+                &seed.to_string(),
+                "--ledger",
+                ledger.to_str().expect("UTF-8"),
+            ],
+            &folder.path().join("simulate.log"),
+        )?;
+        let pipeline = Pipeline::new(&components(&microsoft, &to_kafka, &to_rsyslog))?;
+        let mut impossible = Vec::new();
+        let disk = SmallDisk::mount(&pipeline.folder().join("data"));
+        let disk = disk
+            .map_err(|error| impossible.push((Fault::FullDisk, error.to_string())))
+            .ok();
+        let arrivals = Arrivals::of(&kafka, "defender.")?;
+        let process = pipeline.start(&environment(&microsoft)).await?;
+        Ok(Self {
+            process,
+            arrivals,
+            microsoft,
+            kafka,
+            rsyslog,
+            to_kafka,
+            to_rsyslog,
+            identities,
+            disk,
+            pipeline,
+            ledger,
+            seed,
+            began: Instant::now(),
+            faults: BTreeMap::new(),
+            impossible,
+            longest: Duration::ZERO,
+            bounds: [0; 2],
+            _certificates: certificates,
+            _folder: folder,
+        })
+    }
+
+    pub(super) async fn start(&mut self) -> anyhow::Result<()> {
+        self.process = self.pipeline.start(&environment(&self.microsoft)).await?;
+        Ok(())
+    }
+
+    /// One fault, and what it may repeat.
+    pub(super) async fn suffer(&mut self, fault: Fault, random: &mut StdRng) -> anyhow::Result<()> {
+        if self.impossible.iter().any(|(it, _)| *it == fault) {
+            return Ok(());
+        }
+        let begin = Instant::now();
+        let before = match fault.repeats() {
+            Repeats::Nobody => None,
+            _ => Some(self.moment().await),
+        };
+        self.inject(fault, random).await?;
+        if let Some(before) = before {
+            self.allow(fault.repeats(), &before).await;
+        }
+        *self.faults.entry(fault).or_default() += 1;
+        self.longest = self.longest.max(begin.elapsed());
+        eprintln!("{}: {:.1} s", fault.name(), begin.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    async fn moment(&self) -> Moment {
+        let arrived = self.arrived();
+        tokio::time::sleep(COMMIT).await;
+        let metric = async |labels: &str| self.pipeline.metric(IN_FLIGHT, labels).await as usize;
+        let spooled = metric(SPOOLED).await;
+        let sources = metric("component_kind=\"source\"").await.saturating_sub(spooled);
+        Moment {
+            open: [sources, spooled],
+            arrived,
+        }
+    }
+
+    fn arrived(&self) -> [usize; 2] {
+        [self.arrivals.count(), self.identities.count()]
+    }
+
+    /// What was open, and what arrived since shortly before.
+    async fn allow(&mut self, repeats: Repeats, before: &Moment) {
+        // The reader of the broker is a moment behind.
+        tokio::time::sleep(COMMIT).await;
+        let now = self.arrived();
+        let unsettled = |at: usize| before.open[at] + now[at] - before.arrived[at];
+        let (sources, spooled) = (unsettled(0), unsettled(1));
+        match repeats {
+            Repeats::Nobody => {}
+            Repeats::Receiver => self.bounds[1] += spooled,
+            Repeats::Everybody => {
+                self.bounds[0] += sources;
+                // What the source reads again goes into the spool again.
+                self.bounds[1] += sources + spooled;
+            }
+        }
+    }
+
+    /// Waits for everything that is promised, and counts.
+    pub(super) async fn end(mut self) -> anyhow::Result<Report> {
+        let lasted = self.began.elapsed();
+        self.microsoft.process().signal("STOP");
+        let made = ledger::read(&self.ledger)?;
+        self.microsoft.process().signal("CONT");
+        let limit = SETTLE + 2 * POLL + 2 * self.longest + TOLD_TO_WAIT;
+        wait_for("every promised version is in kafka", 300, async || {
+            let (promised, arrived) = (self.promised(&made, limit).ok()?, self.arrivals.by_uid());
+            promised
+                .iter()
+                .all(|uid| arrived.contains_key(uid))
+                .then_some(())
+        })
+        .await;
+        wait_for("and with the receiver", 300, async || {
+            let (promised, arrived) = (self.promised(&made, limit).ok()?, self.identities.by_uid());
+            promised
+                .iter()
+                .all(|uid| arrived.contains_key(uid))
+                .then_some(())
+        })
+        .await;
+        let promised = self.promised(&made, limit)?;
+        self.pipeline.stop(&mut self.process);
+        self.arrivals.quiet().await;
+        self.order_is_kept(&made);
+        let unwritten = self.unwritten().await;
+        let [kafka, receiver] = self.bounds;
+        let (in_kafka, handed) = (self.arrivals.by_uid(), self.identities.by_uid());
+        Ok(Report {
+            seed: self.seed,
+            lasted,
+            faults: self.faults,
+            impossible: self.impossible,
+            made: made.len(),
+            promised: promised.len(),
+            destinations: vec![
+                Destination::new("Apache Kafka", &in_kafka, &promised, kafka),
+                Destination::new("syslog with a spool", &handed, &promised, receiver),
+            ],
+            unwritten,
+        })
+    }
+
+    /// Of what was made: what is streamed or never replaced all; of Graph records the newest
+    /// version, and those that stayed current long enough, by what the ledger says now.
+    fn promised(&self, made: &[Version], limit: Duration) -> anyhow::Result<HashSet<String>> {
+        let made: HashSet<&str> = made.iter().map(|version| version.uid.as_str()).collect();
+        let stayed = |version: &Version| match version.superseded_after_ms {
+            None => true,
+            Some(after) => u128::from(after) > limit.as_millis(),
+        };
+        let now = ledger::read(&self.ledger)?.into_iter();
+        let promised = now.filter(|version| made.contains(version.uid.as_str()) && stayed(version));
+        Ok(promised.map(|version| version.uid).collect())
+    }
+
+    /// What was handed over and is not in rsyslog's file.
+    async fn unwritten(&self) -> usize {
+        let handed = self.identities.by_uid();
+        let mut missing = usize::MAX;
+        // It writes in its own time.
+        for _ in 0..20 {
+            let written = self.rsyslog.received(0).await;
+            let written: HashSet<String> =
+                written.iter().filter_map(|it| identity(&it.raw)).collect();
+            missing = handed.keys().filter(|uid| !written.contains(*uid)).count();
+            if missing == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        missing
+    }
+
+    /// The first arrivals of a record's versions come in the order in which they were made.
+    fn order_is_kept(&self, made: &[Version]) {
+        let broken = self.arrivals.overtaken(made);
+        assert!(broken.is_empty(), "overtaken: {broken:?}");
+    }
+}
+
+fn environment(microsoft: &Simulation) -> Vec<(&'static str, &str)> {
+    let mut environment = pipeline::environment(microsoft);
+    let hub = microsoft.announcement["eventhub"]["connection_string"].as_str();
+    environment.push(("TAPLINE_TEST_HUB", hub.expect("announced")));
+    environment
+}
+
+fn components(microsoft: &Simulation, to_kafka: &Cable, to_rsyslog: &Cable) -> String {
+    format!(
+        r#"{}  hunting:
+    type: eventhub
+    config:
+      transport: amqp
+      tables: all
+      consumer_group: "$Default"
+      auth: {{ connection_string: {{ env: TAPLINE_TEST_HUB }} }}
+transforms:
+  ocsf: {{ type: normalize, inputs: [alerts, incidents, legacy, hunting], config: {{ to: ocsf }} }}
+  cef: {{ type: normalize, inputs: [alerts, incidents, legacy, hunting], config: {{ to: cef, max_bytes: 7000 }} }}
+sinks:
+  lake:
+    type: kafka
+    inputs: [ocsf]
+    config: {{ brokers: ["127.0.0.1:{}"], topic: "defender.{{kind}}" }}
+  siem:
+    type: syslog
+    inputs: [cef]
+    config: {{ endpoint: "tcp://127.0.0.1:{}", framing: octet_counting, structured_data: {{ enterprise_number: 32473 }} }}
+    spool: {{ max_bytes: 33554432 }}
+"#,
+        pipeline::sources(microsoft),
+        to_kafka.port(),
+        to_rsyslog.port(),
+    )
+}
