@@ -15,6 +15,7 @@
 
 mod batch;
 mod build;
+mod cursors;
 mod event;
 pub mod metrics;
 mod network;
@@ -29,6 +30,7 @@ mod transform;
 pub use batch::{Batch, Checkpoint, Cursor, Rejected};
 pub use build::{BuildContext, BuildError, ComponentKind, ComponentName, Problem, Shared};
 pub use bytestring::ByteString as Text;
+pub use cursors::{CursorForm, CursorWords};
 pub use event::{Event, Kind, Labels, Metadata, Origin};
 pub use network::NetworkSettings;
 pub use secret::{Secret, SecretError, SecretSource};

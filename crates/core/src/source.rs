@@ -1,17 +1,20 @@
 //! What a source is, and what it may ask of whoever runs it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{Batch, BuildContext, BuildError, Checkpoint, Cursor, Problem};
+use crate::{Batch, BuildContext, BuildError, Checkpoint, Cursor, CursorForm, Problem};
 
 /// Settings of one source type, as written under `config:`.
 pub trait SourceConfig: DeserializeOwned + Clone + Send + Sync + 'static {
     /// The name written after `type:`.
     const TYPE: &'static str;
+    /// How its cursors read, and how they are moved; without it nobody can but the source itself.
+    const CURSORS: Option<CursorForm> = None;
     /// Checks what the types cannot say; all mistakes at once.
     fn problems(&self) -> Vec<Problem> {
         Vec::new()
@@ -44,6 +47,16 @@ pub struct StreamIdentity {
     pub source: String,
     /// What names the stream, in order: cloud, tenant, and api; or namespace, hub, group, and partition.
     pub parts: Vec<(String, String)>,
+}
+
+impl fmt::Display for StreamIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = self.parts.iter();
+        let parts: Vec<String> = parts
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        write!(f, "{} ({})", self.source, parts.join(", "))
+    }
 }
 
 /// Why a partition could not be opened.

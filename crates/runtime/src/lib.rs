@@ -9,6 +9,7 @@ mod lanes;
 mod registry;
 mod run;
 mod settling;
+pub mod state;
 pub mod status;
 pub mod telemetry;
 pub mod topology;
@@ -16,7 +17,7 @@ pub mod topology;
 pub use checkpoint::StoreError;
 pub use config::{Mistake, Mistakes, Pipeline};
 pub use filter::{FilterConfig, OneOrMore, SeverityRange};
-pub use registry::Registry;
+pub use registry::{CursorForms, Registry};
 pub use run::{
     BUDGET, BuildFailures, DEAD_LETTERS, Ended, Running, Runtime, Setup, StartError, Stopped,
 };

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use tapline_core::{
-    BuildContext, BuildError, ComponentKind, Problem, Sink, SinkConfig, Source, SourceConfig,
-    Transform, TransformConfig,
+    BuildContext, BuildError, ComponentKind, CursorForm, Problem, Sink, SinkConfig, Source,
+    SourceConfig, Transform, TransformConfig,
 };
 
 use crate::config::{AnyFactory, ConfigBlock, Findings, Mistake};
@@ -26,8 +26,12 @@ type ReadConfig = fn(&ConfigBlock<'_>, &mut Findings) -> Option<AnyFactory>;
 /// when a pipeline file is read.
 pub struct Registry {
     types: BTreeMap<(ComponentKind, &'static str), Registered>,
+    cursors: CursorForms,
     doubles: Vec<String>,
 }
+
+/// How cursors read, by the source type that they belong to.
+pub type CursorForms = BTreeMap<&'static str, CursorForm>;
 
 struct Registered {
     id: TypeId,
@@ -39,6 +43,7 @@ impl Default for Registry {
     fn default() -> Self {
         let mut registry = Self {
             types: BTreeMap::new(),
+            cursors: CursorForms::new(),
             doubles: Vec::new(),
         };
         registry.transform::<FilterConfig>();
@@ -49,6 +54,9 @@ impl Default for Registry {
 impl Registry {
     /// Adds a source type.
     pub fn source<C: SourceConfig>(&mut self) -> &mut Self {
+        if let Some(form) = C::CURSORS {
+            self.cursors.insert(C::TYPE, form);
+        }
         self.add::<C>(ComponentKind::Source, C::TYPE, |block, findings| {
             block
                 .factory::<OfSource<C>, _>(findings)
@@ -78,6 +86,11 @@ impl Registry {
     pub fn types(&self, kind: ComponentKind) -> Vec<&'static str> {
         let of_kind = self.types.keys().filter(|(known, _)| *known == kind);
         of_kind.map(|(_, name)| *name).collect()
+    }
+
+    /// How the cursors of all source types read that say so.
+    pub fn cursors(&self) -> CursorForms {
+        self.cursors.clone()
     }
 
     /// The kind that has a type of this name, if any has.

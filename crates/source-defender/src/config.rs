@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tapline_core::{BuildContext, BuildError, Problem, Source, SourceConfig};
+use tapline_core::{BuildContext, BuildError, CursorForm, Problem, Source, SourceConfig};
 use tapline_entra_auth::http::check_base_url;
 use tapline_entra_auth::{Cloud, IdentityConfig};
 
+use crate::by_hand;
 use crate::emit::Emit;
 use crate::source::Defender;
 
@@ -315,6 +316,7 @@ impl DefenderConfig {
 
 impl SourceConfig for DefenderConfig {
     const TYPE: &'static str = "defender";
+    const CURSORS: Option<CursorForm> = Some(by_hand::FORM);
 
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

@@ -91,6 +91,11 @@ impl Gate {
     }
 }
 
+/// When the record that an entry of this table is about last changed.
+pub(crate) fn time_of(key: &[u8], value: &[u8]) -> Option<Ticks> {
+    parse(key, value).map(|(_, (time, _))| time)
+}
+
 fn key(record: &Print) -> Bytes {
     let mut key = Vec::with_capacity(KEY_LENGTH);
     key.push(TAG);

@@ -16,6 +16,7 @@
 //! ```
 
 mod api;
+mod by_hand;
 mod clock;
 mod config;
 mod cursor;

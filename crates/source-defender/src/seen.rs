@@ -103,6 +103,11 @@ fn key(time: Ticks, print: &Print) -> Bytes {
     key.into()
 }
 
+/// The time of the record that an entry of this table is about.
+pub(crate) fn time_of(entry: &[u8]) -> Option<Ticks> {
+    parse_key(entry).map(|(time, _)| time)
+}
+
 fn parse_key(entry: &[u8]) -> Option<(Ticks, Print)> {
     let rest = entry.strip_prefix(&[TAG])?;
     let (time, print) = rest.split_first_chunk::<8>()?;

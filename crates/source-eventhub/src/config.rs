@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tapline_core::{BuildContext, BuildError, Problem, SecretSource, Source, SourceConfig};
+use tapline_core::{
+    BuildContext, BuildError, CursorForm, Problem, SecretSource, Source, SourceConfig,
+};
 use tapline_entra_auth::IdentityConfig;
 use tapline_entra_auth::http::check_base_url;
 
 use crate::amqp::Amqp;
+use crate::by_hand;
 use crate::connection_string::{host_and_port, is_loopback};
 use crate::kafka::{Kafka, settings};
 use crate::repeats::{DropRepeats, Memory};
@@ -308,6 +311,7 @@ fn is_name(hub: &str) -> bool {
 
 impl SourceConfig for EventHubConfig {
     const TYPE: &'static str = "eventhub";
+    const CURSORS: Option<CursorForm> = Some(by_hand::FORM);
 
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

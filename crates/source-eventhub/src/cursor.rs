@@ -19,10 +19,52 @@ pub(crate) struct HubCursor {
     pub(crate) enqueued_ms: Option<i64>,
 }
 
+/// What a checkpoint says of where a partition is read next.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Mark {
+    /// Somebody moved it here by hand: also the offsets of a consumer group, which may be newer,
+    /// give way to it.
+    Wanted { wanted: Wanted },
+    /// Everything up to here is settled.
+    Settled(HubCursor),
+}
+
+/// Where somebody wants a partition to be read next.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Wanted {
+    /// With the first message that arrived at this time or after, in milliseconds since 1970; only
+    /// the service knows which that is.
+    Since { since_ms: i64 },
+    /// After a message.
+    After(HubCursor),
+}
+
+impl Mark {
+    /// None for a partition that was never read.
+    ///
+    /// # Errors
+    /// [`BadCursor`] if somebody else wrote it.
+    pub(crate) fn decode(cursor: &Cursor) -> Result<Option<Self>, BadCursor> {
+        if cursor.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(cursor.as_bytes())
+            .map(Some)
+            .map_err(BadCursor)
+    }
+
+    pub(crate) fn encode(&self) -> Cursor {
+        let json = serde_json::to_vec(self).expect("numbers and text are JSON");
+        Cursor::new(json)
+    }
+}
+
 /// Bytes of a checkpoint that are no cursor of ours.
 #[derive(Debug, thiserror::Error)]
 #[error("the checkpoint cannot be read")]
-pub(crate) struct BadCursor(#[source] serde_json::Error);
+pub(crate) struct BadCursor(#[source] pub(crate) serde_json::Error);
 
 impl HubCursor {
     /// Everything before a sequence number is settled.
@@ -44,17 +86,16 @@ impl HubCursor {
         Cursor::new(json)
     }
 
-    /// None for a partition that was never read.
+    /// What is settled; none for a partition that was never read, or that somebody wants to be
+    /// read elsewhere.
     ///
     /// # Errors
     /// [`BadCursor`] if somebody else wrote it.
-    pub(crate) fn decode(cursor: &Cursor) -> Result<Option<Self>, BadCursor> {
-        if cursor.is_empty() {
-            return Ok(None);
-        }
-        serde_json::from_slice(cursor.as_bytes())
-            .map(Some)
-            .map_err(BadCursor)
+    pub(crate) fn settled(cursor: &Cursor) -> Result<Option<Self>, BadCursor> {
+        Ok(match Mark::decode(cursor)? {
+            Some(Mark::Settled(cursor)) => Some(cursor),
+            Some(Mark::Wanted { .. }) | None => None,
+        })
     }
 }
 
@@ -72,14 +113,24 @@ mod tests {
                 enqueued_ms: Some(1),
             },
         ] {
-            let read = HubCursor::decode(&cursor.encode()).expect("ours");
-            assert_eq!(read, Some(cursor));
+            let read = Mark::decode(&cursor.encode()).expect("ours");
+            assert_eq!(read, Some(Mark::Settled(cursor)));
         }
-        assert!(
-            HubCursor::decode(&Cursor::default())
-                .expect("empty")
-                .is_none()
-        );
-        assert!(HubCursor::decode(&Cursor::new("x")).is_err());
+        assert!(Mark::decode(&Cursor::default()).expect("empty").is_none());
+        assert!(Mark::decode(&Cursor::new("x")).is_err());
+    }
+
+    #[test]
+    fn what_is_wanted_is_no_settled_place() {
+        for wanted in [
+            Wanted::Since { since_ms: 7 },
+            Wanted::After(HubCursor::before(8)),
+        ] {
+            let mark = Mark::Wanted { wanted };
+            let read = Mark::decode(&mark.encode()).expect("ours");
+            assert_eq!(read, Some(mark.clone()));
+            let settled = HubCursor::settled(&mark.encode()).expect("ours");
+            assert_eq!(settled, None);
+        }
     }
 }

@@ -16,6 +16,7 @@
 
 mod access;
 mod amqp;
+mod by_hand;
 mod claim;
 mod config;
 mod connection_string;

@@ -75,7 +75,7 @@ impl Spot {
         Bytes::from(bytes)
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (sequence, rest) = bytes.split_first_chunk()?;
         let (start, rest) = rest.split_first_chunk()?;
         Some(Self {

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
+use crate::cursor::{HubCursor, Mark, Wanted};
+
 /// Where to begin, as written in the pipeline file.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum StartAt {
@@ -14,6 +16,24 @@ pub(crate) enum StartAt {
     Latest,
     /// With the first one that arrived at this time or after.
     Time(Timestamp),
+}
+
+/// What a checkpoint says of where to read: after a message, or else where to begin.
+pub(crate) fn begin(checkpoint: Option<Mark>, start_at: StartAt) -> (Option<HubCursor>, StartAt) {
+    match checkpoint {
+        None => (None, start_at),
+        Some(Mark::Settled(cursor))
+        | Some(Mark::Wanted {
+            wanted: Wanted::After(cursor),
+        }) => (Some(cursor), start_at),
+        Some(Mark::Wanted {
+            wanted: Wanted::Since { since_ms },
+        }) => {
+            // What is out of range was never written by us; nothing is as old as that.
+            let time = Timestamp::from_millisecond(since_ms);
+            (None, time.map_or(StartAt::Earliest, StartAt::Time))
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for StartAt {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
 use tapline_simulators::{Faults, FaultsError};
 
 /// Streams Microsoft Defender detections to Kafka and syslog receivers, without losing one.
@@ -24,6 +25,10 @@ pub(crate) enum Command {
     Validate(PipelineFile),
     /// List, show, send again, or delete the events that components rejected.
     DeadLetters(DeadLetters),
+    /// Show where the reading of every partition stands, or move it.
+    ///
+    /// While a process works on the data folder, this goes through its admin HTTP.
+    State(State),
     /// Normalize events from standard input to standard output, one line each.
     Normalize(Normalize),
     /// Run Microsoft's side alone, on loopback, until SIGTERM.
@@ -70,6 +75,73 @@ pub(crate) struct Letters {
     /// Only events of this kind, such as graph.alert.
     #[arg(long)]
     pub(crate) kind: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct State {
+    #[command(subcommand)]
+    pub(crate) action: StateAction,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum StateAction {
+    /// Print where every partition stands.
+    Show {
+        #[command(flatten)]
+        file: PipelineFile,
+        /// As a JSON array, cursors as they are stored.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a cursor, as `show --json` prints it, in place of a partition's own.
+    Set {
+        #[command(flatten)]
+        file: PipelineFile,
+        /// Id of the source.
+        #[arg(long, value_name = "ID")]
+        component: String,
+        /// The partition, as `show` names it.
+        #[arg(long, value_name = "NAME")]
+        partition: String,
+        /// The cursor.
+        cursor: String,
+    },
+    /// Deliver everything since a time again.
+    Rewind {
+        #[command(flatten)]
+        file: PipelineFile,
+        /// The time, such as 2026-01-02T03:04:05Z.
+        #[arg(long, value_name = "TIME")]
+        to: Timestamp,
+        /// Only this source.
+        #[arg(long, value_name = "ID")]
+        component: Option<String>,
+        /// Only this partition.
+        #[arg(long, value_name = "NAME")]
+        partition: Option<String>,
+    },
+    /// Print everything as one JSON document.
+    Export(PipelineFile),
+    /// Take a document in, from a file or from standard input: all of it, or nothing.
+    Import {
+        #[command(flatten)]
+        file: PipelineFile,
+        /// The document; standard input if it is left out.
+        #[arg(value_name = "DOCUMENT")]
+        document: Option<PathBuf>,
+    },
+}
+
+impl StateAction {
+    pub(crate) fn file(&self) -> &PipelineFile {
+        match self {
+            Self::Show { file, .. }
+            | Self::Set { file, .. }
+            | Self::Rewind { file, .. }
+            | Self::Export(file)
+            | Self::Import { file, .. } => file,
+        }
+    }
 }
 
 #[derive(Args)]

@@ -65,6 +65,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Validate(arguments) => commands::validate::run(&arguments),
         Command::DeadLetters(arguments) => commands::dead_letters::run(&arguments),
+        Command::State(arguments) => commands::state::run(&arguments),
         Command::Normalize(arguments) => commands::normalize::run(&arguments),
         Command::Simulate(arguments) => commands::simulate::run(*arguments),
         Command::Demo(arguments) => demo::run(&arguments),

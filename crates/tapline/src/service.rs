@@ -7,9 +7,11 @@ use std::time::Duration;
 use anyhow::Context;
 use tapline_core::Shared;
 use tapline_core::metrics::Metrics;
-use tapline_runtime::admin::AdminServer;
+use tapline_runtime::admin::{AdminServer, Controls, Operator};
 use tapline_runtime::status::StatusBoard;
 use tapline_runtime::{BUDGET, DEAD_LETTERS, Ended, Pipeline, Running, Runtime, Setup, Stopped};
+
+use crate::plugins;
 
 /// A running pipeline and its admin HTTP.
 pub(crate) struct Service {
@@ -24,6 +26,7 @@ impl Service {
     pub(crate) async fn start(pipeline: Pipeline) -> anyhow::Result<Self> {
         let metrics = Metrics::new()?;
         let board = StatusBoard::new(Arc::clone(&pipeline.name));
+        let operator = Operator::default();
         let admin = match &pipeline.admin {
             None => None,
             Some(config) => {
@@ -32,6 +35,7 @@ impl Service {
                     &pipeline.config_dir,
                     metrics.clone(),
                     board.clone(),
+                    operator.clone(),
                 );
                 Some(server.await?)
             }
@@ -52,6 +56,9 @@ impl Service {
         })
         .await
         .context("starting the pipeline")?;
+        operator.runs(Controls {
+            state: running.state(plugins::registry().cursors()),
+        });
         Ok(Self {
             board,
             metrics,

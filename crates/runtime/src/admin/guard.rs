@@ -36,7 +36,7 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match guard.check(request.headers(), request.uri().path()) {
+    let mut response = match guard.check(&request) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
@@ -52,7 +52,13 @@ pub(super) async fn guard(
 type Refusal = (StatusCode, &'static str);
 
 impl Guard {
-    fn check(&self, headers: &HeaderMap, path: &str) -> Result<(), Refusal> {
+    fn check(&self, request: &Request) -> Result<(), Refusal> {
+        let (headers, path) = (request.headers(), request.uri().path());
+        let changes = !request.method().is_safe();
+        if changes && self.token.is_none() {
+            let why = "what changes something needs a token; set admin.token in the pipeline file and restart\n";
+            return Err((StatusCode::FORBIDDEN, why));
+        }
         let host = authority(headers, &HOST);
         // A name that somebody else's DNS points at loopback must not reach us (DNS rebinding).
         // Elsewhere token and TLS see to that, and the names we are reached by are not known.
@@ -66,7 +72,7 @@ impl Guard {
                 "requests of other sites are refused\n",
             ));
         }
-        if self.needs_token(path) && !self.has_token(headers) {
+        if (changes || self.needs_token(path)) && !self.has_token(headers) {
             let why = "send the token of admin.token as Authorization: Bearer\n";
             return Err((StatusCode::UNAUTHORIZED, why));
         }

@@ -1,6 +1,8 @@
-//! The admin HTTP: metrics, health, status, and a page for people. Nothing here changes anything.
+//! The admin HTTP: metrics, health, status, a page for people, and what an operator may have done.
 
+mod client;
 mod guard;
+mod operator;
 mod routes;
 mod settings;
 #[cfg(test)]
@@ -18,6 +20,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+pub use client::{AdminClient, ClientError};
+pub use operator::{Controls, Operator};
 pub use settings::{AdminConfig, AdminTls};
 pub use tls::TlsError;
 
@@ -69,6 +73,7 @@ impl AdminServer {
         config_dir: &Path,
         metrics: Metrics,
         board: StatusBoard,
+        operator: Operator,
     ) -> Result<Self, AdminError> {
         let token = config.token.as_ref().map(|token| token.resolve(config_dir));
         let guard = Guard {
@@ -85,7 +90,12 @@ impl AdminServer {
             address: config.listen,
             source,
         })?;
-        let router = routes::router(Shown { metrics, board }, guard);
+        let shown = Shown {
+            metrics,
+            board,
+            operator,
+        };
+        let router = routes::router(shown, guard);
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move {
             // A dropped server is a stop too.

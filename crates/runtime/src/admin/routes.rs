@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware;
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde_json::json;
 use tapline_core::metrics::Metrics;
 
 use super::guard::{self, Guard};
+use super::operator::{self, Operator};
 use crate::status::{State as Doing, StatusBoard};
 
 /// What answers are made from.
@@ -20,6 +21,7 @@ use crate::status::{State as Doing, StatusBoard};
 pub(super) struct Shown {
     pub(super) metrics: Metrics,
     pub(super) board: StatusBoard,
+    pub(super) operator: Operator,
 }
 
 /// Everything under the admin address.
@@ -41,6 +43,12 @@ pub(super) fn router(shown: Shown, guard: Guard) -> Router {
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .route("/api/v1/status", get(status))
+        .route("/api/v1/state", get(operator::show))
+        .route("/api/v1/state/export", get(operator::export))
+        .route("/api/v1/state/rewind", post(operator::rewind))
+        .route("/api/v1/state/set", post(operator::set))
+        .route("/api/v1/state/import", post(operator::import))
+        .layer(DefaultBodyLimit::max(operator::MAX_BODY))
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(
             Arc::new(guard),
@@ -79,7 +87,6 @@ async fn status(State(shown): State<Shown>) -> Response {
 }
 
 async fn unknown() -> Response {
-    let body =
-        json!({ "error": "nothing is here; see /, /metrics, /health/ready, /api/v1/status" });
+    let body = json!({ "error": "nothing is here; see /, /metrics, /health/ready, /api/v1/status, /api/v1/state" });
     (StatusCode::NOT_FOUND, Json(body)).into_response()
 }

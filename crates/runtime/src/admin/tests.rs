@@ -21,7 +21,8 @@ async fn server(config: AdminConfig) -> (AdminServer, StatusBoard) {
     let board = StatusBoard::new("tapline");
     let metrics = Metrics::new().expect("the table is right");
     let dir = Path::new(".");
-    let server = AdminServer::start(&config, dir, metrics, board.clone()).await;
+    let server =
+        AdminServer::start(&config, dir, metrics, board.clone(), Operator::default()).await;
     (server.expect("starts"), board)
 }
 
@@ -177,7 +178,14 @@ async fn a_port_in_use_is_said_plainly() {
     let (server, _board) = server(AdminConfig::loopback(0)).await;
     let config = AdminConfig::loopback(server.address().port());
     let metrics = Metrics::new().expect("the table is right");
-    let second = AdminServer::start(&config, Path::new("."), metrics, StatusBoard::new("b")).await;
+    let second = AdminServer::start(
+        &config,
+        Path::new("."),
+        metrics,
+        StatusBoard::new("b"),
+        Operator::default(),
+    )
+    .await;
     let error = second.expect_err("refused").to_string();
     let port = server.address().port();
     assert_eq!(
@@ -244,7 +252,14 @@ async fn certificates_that_cannot_be_used_say_which() {
         ..AdminConfig::loopback(0)
     };
     let metrics = Metrics::new().expect("the table is right");
-    let result = AdminServer::start(&config, Path::new("."), metrics, StatusBoard::new("b")).await;
+    let result = AdminServer::start(
+        &config,
+        Path::new("."),
+        metrics,
+        StatusBoard::new("b"),
+        Operator::default(),
+    )
+    .await;
     let error = match result.expect_err("refused") {
         AdminError::Tls(error) => error.to_string(),
         other => panic!("{other}"),

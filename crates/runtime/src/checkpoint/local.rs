@@ -9,17 +9,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition, TableError};
-use tapline_core::Checkpoint;
+use tapline_core::{Checkpoint, Cursor, StreamIdentity};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::{CheckpointStore, Commit, PartitionKey, StoreError, Stored, record};
+use super::{CheckpointStore, Commit, Listed, PartitionKey, StoreError, Stored, people, record};
 
 const FILE: &str = "checkpoints.redb";
 /// By component and partition.
-const CHECKPOINTS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("checkpoints");
+pub(super) const CHECKPOINTS: TableDefinition<(&str, &str), &[u8]> =
+    TableDefinition::new("checkpoints");
 /// By component, partition, and the source's own key.
-const ENTRIES: TableDefinition<(&str, &str, &[u8]), &[u8]> = TableDefinition::new("entries");
+pub(super) const ENTRIES: TableDefinition<(&str, &str, &[u8]), &[u8]> =
+    TableDefinition::new("entries");
 /// Steps of so many partitions share one transaction, and so one fsync.
 const STEPS_PER_TRANSACTION: usize = 1024;
 /// redb would take up to 1 GiB; the state of a partition is read once and written in small steps.
@@ -44,6 +46,11 @@ impl Drop for AbortOnDrop {
 }
 
 impl LocalStore {
+    /// Whether a folder has a store.
+    pub(crate) fn exists(folder: &Path) -> bool {
+        folder.join(FILE).exists()
+    }
+
     /// Opens the store of a data folder; makes both if missing. Needs a tokio runtime.
     ///
     /// # Errors
@@ -80,6 +87,20 @@ impl CheckpointStore for LocalStore {
         let queued = self.queue.send((commit, reply)).await;
         queued.map_err(|_| StoreError::Closed)?;
         done.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>, StoreError> {
+        let database = Arc::clone(&self.database);
+        tokio::task::spawn_blocking(move || people::list(&database))
+            .await
+            .map_err(|_| StoreError::Closed)?
+    }
+
+    async fn replace(&self, all: Vec<(PartitionKey, Stored)>) -> Result<(), StoreError> {
+        let database = Arc::clone(&self.database);
+        tokio::task::spawn_blocking(move || people::replace(&database, &all))
+            .await
+            .map_err(|_| StoreError::Closed)?
     }
 }
 
@@ -215,11 +236,7 @@ fn read(database: &Database, key: &PartitionKey) -> Result<Option<Stored>, Store
     let Some(record) = checkpoints.get((component, partition))? else {
         return Ok(None);
     };
-    let (stream, cursor) = record::decode(record.value()).map_err(|why| StoreError::Record {
-        component: component.to_owned(),
-        partition: partition.to_owned(),
-        why,
-    })?;
+    let (stream, cursor) = decode(key, record.value())?;
     let mut checkpoint = Checkpoint {
         cursor,
         ..Checkpoint::default()
@@ -238,16 +255,26 @@ fn read(database: &Database, key: &PartitionKey) -> Result<Option<Stored>, Store
     Ok(Some(Stored { stream, checkpoint }))
 }
 
+/// A record, or an error that names its partition.
+pub(super) fn decode(
+    key: &PartitionKey,
+    record: &[u8],
+) -> Result<(StreamIdentity, Cursor), StoreError> {
+    record::decode(record).map_err(|why| StoreError::Record {
+        component: key.component.clone(),
+        partition: key.partition.clone(),
+        why,
+    })
+}
+
 impl PartitionKey {
-    fn names(&self) -> (&str, &str) {
+    pub(super) fn names(&self) -> (&str, &str) {
         (&self.component, &self.partition)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tapline_core::{Cursor, StreamIdentity};
-
     use super::*;
     use crate::settling::Changes;
 

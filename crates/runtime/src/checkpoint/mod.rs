@@ -1,10 +1,13 @@
 //! What is durable of every partition.
 
 mod local;
+mod people;
 mod record;
 
-use async_trait::async_trait;
+use std::fmt;
 use std::path::PathBuf;
+
+use async_trait::async_trait;
 use tapline_core::{Checkpoint, Cursor, StreamIdentity};
 
 pub(crate) use local::LocalStore;
@@ -12,10 +15,16 @@ pub(crate) use local::LocalStore;
 use crate::settling::Changes;
 
 /// Names a partition of a component.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct PartitionKey {
     pub(crate) component: String,
     pub(crate) partition: String,
+}
+
+impl fmt::Display for PartitionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.component, self.partition)
+    }
 }
 
 /// What is stored of a partition.
@@ -34,6 +43,16 @@ pub(crate) struct Commit {
     pub(crate) changes: Changes,
 }
 
+/// What stands in a store of a partition, without its entries.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Listed {
+    pub(crate) key: PartitionKey,
+    pub(crate) stream: StreamIdentity,
+    pub(crate) cursor: Cursor,
+    pub(crate) entries: u64,
+    pub(crate) entry_bytes: u64,
+}
+
 /// Keeps checkpoints. Another kind, such as a topic of the destination cluster, may take its place.
 #[async_trait]
 pub(crate) trait CheckpointStore: Send + Sync {
@@ -42,6 +61,17 @@ pub(crate) trait CheckpointStore: Send + Sync {
 
     /// Makes a step durable, all of it or nothing. Steps of one partition come one at a time.
     async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
+
+    /// Everything that is stored, in the order of its keys.
+    async fn list(&self) -> Result<Vec<Listed>, StoreError> {
+        Err(StoreError::NotForPeople)
+    }
+
+    /// Puts checkpoints in place of what is stored, all of them or none. Nobody commits steps of
+    /// these partitions meanwhile.
+    async fn replace(&self, _all: Vec<(PartitionKey, Stored)>) -> Result<(), StoreError> {
+        Err(StoreError::NotForPeople)
+    }
 }
 
 /// Why the checkpoint store did not do what it was asked for.
@@ -76,6 +106,9 @@ pub enum StoreError {
     /// The store was shut down, or its work was interrupted.
     #[error("the checkpoint store is closed")]
     Closed,
+    /// The store is not one that people look into.
+    #[error("the checkpoints of this pipeline are not kept in its data folder")]
+    NotForPeople,
     /// A record was written by a newer version, or is damaged.
     #[error("checkpoint of {component}/{partition} is not readable: {why}")]
     Record {

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::Ended;
+use super::hold::OpenPartitions;
 use crate::checkpoint::CheckpointStore;
 use crate::settling::SettlingLimits;
 use crate::status::StatusBoard;
@@ -21,6 +22,8 @@ pub(super) struct Engine {
     pub(super) abandoned: watch::Receiver<bool>,
     pub(super) end: watch::Sender<Option<Ended>>,
     pub(super) partitions: TaskTracker,
+    /// Those of all components, for whoever changes their checkpoints.
+    pub(super) open: OpenPartitions,
     pub(super) unsettled: AtomicU64,
 }
 

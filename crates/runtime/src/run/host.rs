@@ -75,6 +75,7 @@ impl SourceHost for Host {
             component: self.cx.component.id.to_string(),
             partition: partition.to_owned(),
         };
+        let _unchanged = self.engine.open.opening().await;
         let checkpoint = self.checkpoint(&key, &stream).await?;
         let (opened, partition) = self.connect(key.clone(), stream, checkpoint, plan);
         self.opened.lock().await.insert(key.partition, opened);
@@ -135,12 +136,10 @@ impl Host {
         let id = &self.cx.component.id;
         let text = format!(
             "the checkpoint of source `{id}`, partition `{}`, in {} belongs to another stream: \
-             it was made for {}, and the source now reads {}; give the source another id, or put \
+             it was made for {stored}, and the source now reads {wanted}; give the source another id, or put \
              its old settings back, or delete the state of the folder",
             key.partition,
             self.engine.data_dir.display(),
-            describe(stored),
-            describe(wanted),
         );
         tracing::error!(component = %self.cx.component, "{text}");
         let board = &self.engine.board;
@@ -184,6 +183,7 @@ impl Host {
             control,
             settled,
             counters: KeeperCounters::new(&self.cx.metrics, &key.partition),
+            holds: self.engine.open.join(key.clone(), stream.clone()),
             key,
             stream,
             told_to_stop: false,
@@ -196,12 +196,4 @@ impl Host {
         let partition = Partition::new(name, checkpoint, sender, controlled);
         (opened, partition.telling_settled(follow_settled))
     }
-}
-
-fn describe(stream: &StreamIdentity) -> String {
-    let parts = stream.parts.iter();
-    let parts: Vec<String> = parts
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    format!("{} ({})", stream.source, parts.join(", "))
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::chain;
 use super::engine::Engine;
+use super::hold::Hold;
 use super::ledger::Ledger;
 use crate::checkpoint::{Commit, PartitionKey, StoreError};
 use crate::settling::{Changes, Step};
@@ -30,6 +31,8 @@ pub(super) struct Keeper {
     pub(super) settled: watch::Sender<Cursor>,
     pub(super) key: PartitionKey,
     pub(super) stream: StreamIdentity,
+    /// Whoever changes the checkpoint from outside.
+    pub(super) holds: mpsc::Receiver<Hold>,
     pub(super) counters: KeeperCounters,
     pub(super) told_to_stop: bool,
 }
@@ -75,11 +78,45 @@ impl Keeper {
         tokio::select! {
             () = self.ledger.changed() => true,
             () = until_then(until) => true,
+            Some(hold) = self.holds.recv() => self.hold(hold).await,
             () = engine.stopping(), if !self.told_to_stop => {
                 self.tell_to_stop();
                 true
             }
             () = engine.abandoned() => false,
+        }
+    }
+
+    /// Stands still until the checkpoint was changed, or was not after all.
+    async fn hold(&mut self, hold: Hold) -> bool {
+        if hold.held.send(()).is_err() {
+            return true;
+        }
+        let engine = Arc::clone(&self.engine);
+        tokio::select! {
+            moved = hold.moved => match moved {
+                Ok(checkpoint) => self.moved(checkpoint).await,
+                Err(_) => true,
+            },
+            () = engine.abandoned() => false,
+        }
+    }
+
+    /// Everything open is void; the source reads from the new checkpoint.
+    async fn moved(&self, checkpoint: Checkpoint) -> bool {
+        let PartitionKey {
+            component,
+            partition,
+        } = &self.key;
+        tracing::info!(component, partition, "checkpoint moved by hand");
+        self.counters.rewinds.inc();
+        self.ledger.rewound();
+        self.settled.send_replace(checkpoint.cursor.clone());
+        self.show(State::Running);
+        tokio::select! {
+            // Without a reader, whoever opens the partition next begins at what is durable.
+            _read = self.control.send(Control::Rewind(checkpoint)) => true,
+            () = self.engine.abandoned() => false,
         }
     }
 

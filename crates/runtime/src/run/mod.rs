@@ -5,6 +5,7 @@
 
 mod engine;
 mod flow;
+mod hold;
 mod host;
 mod keeper;
 mod ledger;
@@ -38,11 +39,14 @@ use crate::budget::Budget;
 use crate::checkpoint::{LocalStore, StoreError};
 use crate::config::Mistake;
 use crate::dead_letters::DeadLetters;
+use crate::registry::CursorForms;
 use crate::settling::SettlingLimits;
+use crate::state::StateDesk;
 use crate::status::{State, StatusBoard};
 use crate::topology::{Node, Topology};
 use engine::Engine;
 use flow::{Entrance, Plan};
+pub(crate) use hold::{OpenPartitions, Restless};
 use host::Plans;
 use source::SourceTask;
 use worker::Worker;
@@ -209,6 +213,7 @@ impl Runtime {
             abandoned,
             end,
             partitions: partitions.clone(),
+            open: OpenPartitions::default(),
             unsettled: Default::default(),
         });
         let builder = Builder::new(&pipeline);
@@ -241,6 +246,12 @@ impl Running {
             // The engine lives as long as we do, so its sender is never gone before.
             _ => std::future::pending().await,
         }
+    }
+
+    /// The durable state, to be looked at and changed while this runs.
+    pub fn state(&self, cursors: CursorForms) -> StateDesk {
+        let store = Arc::clone(&self.engine.store);
+        StateDesk::new(store, self.engine.open.clone(), cursors)
     }
 
     /// Completes when another process took our place. Cancel-safe.

@@ -5,5 +5,6 @@ mod losses;
 mod outages;
 mod replays;
 mod sources;
+mod state;
 mod stops;
 mod traces;

@@ -20,11 +20,12 @@ use super::manage::Bounds;
 use super::seat::Seat;
 use super::session::{Over, Session};
 use crate::config::EventHubConfig;
-use crate::cursor::HubCursor;
+use crate::cursor::{HubCursor, Mark};
 use crate::events::Reaper;
 use crate::health::ConnectionHealth;
 use crate::standing::Standing;
 use crate::start::StartAt;
+use crate::start::begin;
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -131,7 +132,7 @@ impl HubReader {
         let wrong = |error: OpenError| SourceError(error.to_string());
         let opened = self.cx.open(&name, self.identity(id)).await;
         let partition = opened.map_err(wrong)?;
-        let received = self.place(id, &partition, bounds).await?;
+        let (received, start_at) = self.place(id, &partition, bounds).await?;
         let next = received.as_ref().map_or(bounds.oldest, HubCursor::next);
         let standing = Arc::new(Standing::new(&reading.metrics, &name, next));
         standing.has(bounds.oldest, bounds.end);
@@ -152,7 +153,7 @@ impl HubReader {
             owner_level: reading.owner_level,
             partition,
             received,
-            start_at: reading.start_at,
+            start_at,
             intake: Intake::new(&self.name, id, reaper, &reading.metrics),
             ahead: (AHEAD / partitions.max(1)).clamp(LEAST_AHEAD, MOST_AHEAD),
             pause: reading.pause,
@@ -180,16 +181,17 @@ impl HubReader {
         }
     }
 
-    /// After what to read; none where only a time is known yet.
+    /// After what to read, or where to begin; nothing to read after where only a time is known yet.
     async fn place(
         &self,
         id: &str,
         partition: &Partition,
         bounds: Bounds,
-    ) -> Result<Option<HubCursor>, SourceError> {
+    ) -> Result<(Option<HubCursor>, StartAt), SourceError> {
         let name = partition.name();
-        let checkpoint = HubCursor::decode(&partition.checkpoint().cursor)
+        let checkpoint = Mark::decode(&partition.checkpoint().cursor)
             .map_err(|error| SourceError(format!("{name}: {error}")))?;
+        let (checkpoint, start_at) = begin(checkpoint, self.start_of(id));
         let next = match checkpoint {
             Some(cursor) if cursor.next() > bounds.end => {
                 error!(
@@ -200,19 +202,19 @@ impl HubReader {
                 );
                 bounds.oldest
             }
-            Some(cursor) => return Ok(Some(cursor)),
-            None => match self.start_of(id) {
+            Some(cursor) => return Ok((Some(cursor), start_at)),
+            None => match start_at {
                 StartAt::Earliest => bounds.oldest,
                 StartAt::Latest => bounds.end,
                 StartAt::Time(time) if bounds.ends_before(time.as_millisecond()) => bounds.end,
-                StartAt::Time(_) => return Ok(None),
+                StartAt::Time(_) => return Ok((None, start_at)),
             },
         };
         // From here on nothing is lost, also if nothing can be read yet.
         let cursor = HubCursor::before(next);
         let durable = partition.commit(cursor.encode()).await;
         durable.map_err(|error| SourceError(error.to_string()))?;
-        Ok(Some(cursor))
+        Ok((Some(cursor), start_at))
     }
 
     /// A partition that was added while we read has nothing but new messages.
@@ -245,7 +247,7 @@ async fn show(shown: &Mutex<Shown>) {
             let Some(standing) = standing.upgrade() else {
                 return false;
             };
-            if let Ok(Some(settled)) = HubCursor::decode(&settled.borrow()) {
+            if let Ok(Some(settled)) = HubCursor::settled(&settled.borrow()) {
                 standing.settled(settled.next());
             }
             standing.show();

@@ -15,10 +15,10 @@ use super::Shared;
 use super::faults::{Action, Fault};
 use super::intake::{Gathered, Incoming, Intake};
 use super::link::{Link, Wanted, selector};
-use crate::cursor::HubCursor;
+use crate::cursor::{HubCursor, Mark};
 use crate::health::ConnectionHealth;
 use crate::standing::Standing;
-use crate::start::StartAt;
+use crate::start::{StartAt, begin};
 
 const FIRST_YIELD: Duration = Duration::from_secs(30);
 const LONGEST_YIELD: Duration = Duration::from_secs(300);
@@ -204,8 +204,8 @@ impl Seat {
     }
 
     fn rewind(&mut self, checkpoint: &Checkpoint) {
-        match HubCursor::decode(&checkpoint.cursor) {
-            Ok(cursor) => self.received = cursor,
+        match Mark::decode(&checkpoint.cursor) {
+            Ok(mark) => (self.received, self.start_at) = begin(mark, self.start_at),
             Err(error) => error!(partition = self.partition.name(), %error, "reading on"),
         }
         self.intake.rewound(checkpoint);

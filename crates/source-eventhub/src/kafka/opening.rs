@@ -13,10 +13,10 @@ use super::Shared;
 use super::context::HubPartition;
 use super::faults::fault;
 use super::group::Group;
-use super::position::next_offset;
+use super::position::{go_to, next_offset};
 use super::reader::Reader;
 use crate::config::EventHubConfig;
-use crate::cursor::HubCursor;
+use crate::cursor::{HubCursor, Mark};
 use crate::events::Reaper;
 use crate::standing::Standing;
 use crate::start::StartAt;
@@ -47,12 +47,18 @@ impl Group {
     ) -> Result<Opened, OpenError> {
         let name = name(at);
         let partition = self.cx.open(&name, self.identity(at)).await?;
-        let checkpoint = HubCursor::decode(&partition.checkpoint().cursor)
+        let checkpoint = Mark::decode(&partition.checkpoint().cursor)
             .map_err(|error| OpenError::ForeignCheckpoint(format!("{name}: {error}")))?;
-        let next = self.start(at, checkpoint.as_ref(), start_at).await;
+        let next = match &checkpoint {
+            Some(Mark::Wanted { wanted }) => go_to(&self.consumer, at, wanted)
+                .await
+                .map_err(|error| OpenError::Store(format!("{name}: {error}")))?,
+            Some(Mark::Settled(cursor)) => self.start(at, Some(cursor), start_at).await,
+            None => self.start(at, None, start_at).await,
+        };
         // From here on nothing is lost, also if nothing can be read yet; and a rewind knows
         // where another replica had left off.
-        if checkpoint.map(|checkpoint| checkpoint.next()) != Some(next) {
+        if !matches!(checkpoint, Some(Mark::Settled(cursor)) if cursor.next() == next) {
             partition.commit(HubCursor::before(next).encode()).await?;
         }
         Ok(Opened {

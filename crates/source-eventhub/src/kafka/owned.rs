@@ -46,7 +46,7 @@ impl Owned {
 
     /// The offset before which everything is settled.
     pub(super) fn settled_next(&self) -> Option<i64> {
-        let cursor = HubCursor::decode(&self.settled.borrow());
+        let cursor = HubCursor::settled(&self.settled.borrow());
         Some(cursor.ok()??.next())
     }
 

@@ -3,17 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::time::sleep;
+use tracing::warn;
 
 use super::context::{HubPartition, list};
 use super::reader::KafkaConsumer;
-use crate::cursor::HubCursor;
-use crate::start::StartAt;
+use crate::cursor::{HubCursor, Mark, Wanted};
+use crate::start::{StartAt, begin};
 
 /// Longest wait for an answer of the service; its own floor is 20 s.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// A group that is being balanced refuses commits for a moment.
+const ATTEMPTS: usize = 10;
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The offset to read next.
 ///
@@ -35,6 +40,49 @@ pub(super) async fn next_offset(
         Some(next) => Ok(next),
         None => first_offset(consumer, partition, start_at).await,
     }
+}
+
+/// Resolves where somebody wants a partition to be read, and tells the group: its offset, which
+/// may be newer, would win at the next opening otherwise.
+///
+/// # Errors
+/// What the service answered again and again.
+pub(super) async fn go_to(
+    consumer: &Arc<KafkaConsumer>,
+    partition: &HubPartition,
+    wanted: &Wanted,
+) -> KafkaResult<i64> {
+    let mut attempts = 1;
+    loop {
+        match try_to_go_to(consumer, partition, wanted).await {
+            Err(error) if attempts < ATTEMPTS => {
+                warn!(hub = partition.0, partition = partition.1, %error, "cannot go to the wanted place yet");
+                attempts += 1;
+                sleep(AGAIN).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+async fn try_to_go_to(
+    consumer: &Arc<KafkaConsumer>,
+    partition: &HubPartition,
+    wanted: &Wanted,
+) -> KafkaResult<i64> {
+    let mark = Mark::Wanted {
+        wanted: wanted.clone(),
+    };
+    let next = match begin(Some(mark), StartAt::Earliest) {
+        (Some(cursor), _) => cursor.next(),
+        (None, start_at) => first_offset(consumer, partition, start_at).await?,
+    };
+    let offsets = list([(partition, Some(next))]);
+    asking(consumer, move |consumer| {
+        consumer.commit(&offsets, CommitMode::Sync)
+    })
+    .await?;
+    Ok(next)
 }
 
 async fn committed(

@@ -18,9 +18,9 @@ use tracing::{debug, error, warn};
 
 use super::context::{Context, HubPartition, list};
 use super::faults::fault;
-use super::position::bounds;
+use super::position::{bounds, go_to};
 use crate::access::Access;
-use crate::cursor::HubCursor;
+use crate::cursor::{HubCursor, Mark, Wanted};
 use crate::events::{Harvest, Place, Reaper};
 use crate::health::ConnectionHealth;
 use crate::standing::Standing;
@@ -76,7 +76,11 @@ impl Reader {
                 biased;
                 control = self.partition.control() => match control {
                     Control::Stop => return Stopped,
-                    Control::Rewind(checkpoint) => self.rewind(&checkpoint).await,
+                    Control::Rewind(checkpoint) => {
+                        if let Err(stopped) = self.rewind(&checkpoint).await {
+                            return stopped;
+                        }
+                    }
                 },
                 (haul, error) = haul(&self.queue, &mut self.reaper, &self.at) => {
                     if let Err(stopped) = self.turn(haul, error).await {
@@ -110,15 +114,32 @@ impl Reader {
         self.partition.send(batch).await
     }
 
-    async fn rewind(&mut self, checkpoint: &Checkpoint) {
-        match HubCursor::decode(&checkpoint.cursor) {
+    async fn rewind(&mut self, checkpoint: &Checkpoint) -> Result<(), Stopped> {
+        match Mark::decode(&checkpoint.cursor) {
             // The start was made durable before anything was read.
-            Ok(cursor) => self.next = cursor.map_or(self.next, |cursor| cursor.next()),
+            Ok(None) => {}
+            Ok(Some(Mark::Settled(cursor))) => self.next = cursor.next(),
+            Ok(Some(Mark::Wanted { wanted })) => self.go_to(&wanted).await?,
             Err(error) => error!(partition = self.partition.name(), %error, "reading on"),
         }
         self.reaper.rewound(checkpoint);
         self.standing.rewound();
         self.go_to_next().await;
+        Ok(())
+    }
+
+    /// To where somebody moved the partition by hand. If that cannot be done, whoever opens the
+    /// partition next tries it again.
+    async fn go_to(&mut self, wanted: &Wanted) -> Result<(), Stopped> {
+        match go_to(&self.consumer, &self.at, wanted).await {
+            Ok(next) => self.next = next,
+            Err(error) => {
+                let partition = self.partition.name();
+                error!(partition, %error, "cannot go to the wanted place; opening the partition anew");
+                return Err(Stopped);
+            }
+        }
+        Ok(())
     }
 
     /// Fetches from `next` on; what was fetched before is void by librdkafka's own count.

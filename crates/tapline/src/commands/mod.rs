@@ -4,6 +4,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod normalize;
 pub(crate) mod run;
 pub(crate) mod simulate;
+pub(crate) mod state;
 pub(crate) mod validate;
 
 use std::future::Future;

@@ -118,6 +118,7 @@ impl Rig {
             abandoned,
             end: watch::channel(None).0,
             partitions: TaskTracker::new(),
+            open: Default::default(),
             unsettled: Default::default(),
         });
         let (inlet, outlet) = mpsc::channel(8);

@@ -1,0 +1,102 @@
+//! What the admin HTTP does on somebody's behalf: looking at the state of partitions, and moving it.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::routes::Shown;
+use crate::state::{Changed, Document, Placement, Rewind, StateDesk, StateError};
+
+/// Larger documents are imported while no process runs.
+pub(super) const MAX_BODY: usize = 64 << 20;
+
+/// What can be done with a running pipeline; filled in once it runs. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Operator(Arc<OnceLock<Controls>>);
+
+/// Handles of a running pipeline.
+pub struct Controls {
+    /// Its durable state.
+    pub state: StateDesk,
+}
+
+impl Operator {
+    /// The pipeline runs from now on; only the first call counts.
+    pub fn runs(&self, controls: Controls) {
+        // A pipeline is started once per operator.
+        let _first = self.0.set(controls);
+    }
+
+    fn controls(&self) -> Result<&Controls, Failure> {
+        self.0.get().ok_or_else(|| {
+            let text = "the pipeline does not run yet; ask again in a moment";
+            Failure(StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
+        })
+    }
+}
+
+/// An answer that says why not.
+pub(super) struct Failure(pub(super) StatusCode, pub(super) String);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        let status = match error {
+            StateError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            StateError::Refused(_) => StatusCode::CONFLICT,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+pub(super) async fn show(State(shown): State<Shown>) -> Result<Response, Failure> {
+    let state = &shown.operator.controls()?.state;
+    Ok(Json(state.show().await?).into_response())
+}
+
+pub(super) async fn export(State(shown): State<Shown>) -> Result<Response, Failure> {
+    let state = &shown.operator.controls()?.state;
+    Ok(Json(state.export().await?).into_response())
+}
+
+pub(super) async fn rewind(
+    State(shown): State<Shown>,
+    body: Bytes,
+) -> Result<Json<Changed>, Failure> {
+    let wanted: Rewind = read(&body)?;
+    let state = &shown.operator.controls()?.state;
+    Ok(Json(state.rewind(&wanted).await?))
+}
+
+pub(super) async fn set(State(shown): State<Shown>, body: Bytes) -> Result<Json<Changed>, Failure> {
+    let wanted: Placement = read(&body)?;
+    let state = &shown.operator.controls()?.state;
+    Ok(Json(state.set(wanted).await?))
+}
+
+pub(super) async fn import(
+    State(shown): State<Shown>,
+    body: Bytes,
+) -> Result<Json<Changed>, Failure> {
+    let wrong = |why| Failure(StatusCode::BAD_REQUEST, format!("the document {why}"));
+    let document = Document::parse(&body).map_err(wrong)?;
+    let state = &shown.operator.controls()?.state;
+    Ok(Json(state.import(document).await?))
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| {
+        let text = format!("the request cannot be read: {error}");
+        Failure(StatusCode::BAD_REQUEST, text)
+    })
+}
