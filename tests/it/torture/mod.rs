@@ -69,7 +69,7 @@ async fn tortured_for_as_long_as_asked_nothing_is_lost_and_nothing_settled_is_re
         }
     }
     let report = scene.end().await?;
-    println!("{report}");
+    eprintln!("{report}");
     report.check();
     Ok(())
 }
