@@ -1,5 +1,6 @@
 //! End-to-end tests: the `tapline` program against real services, one module per promise.
 
+mod backfill;
 mod bad_input;
 mod cli;
 mod dead_letters;
@@ -8,8 +9,10 @@ mod eventhub_judge;
 mod eventhub_kafka;
 mod pipeline;
 mod promises;
+mod reload;
 mod restart;
 mod spool;
+mod state;
 mod syslog;
 mod table_lines;
 mod torture;

@@ -14,15 +14,29 @@ use crate::{ports, wait_for};
 pub struct Pipeline {
     folder: TempDir,
     admin: u16,
+    token: Option<&'static str>,
 }
 
 impl Pipeline {
     /// Writes a pipeline file. `body` holds sources, transforms, and sinks; name, data folder,
     /// and admin address are added.
     pub fn new(body: &str) -> anyhow::Result<Self> {
+        Self::with_token(None, body)
+    }
+
+    /// The same with a token for the admin HTTP, which may change something then.
+    pub fn guarded(body: &str) -> anyhow::Result<Self> {
+        Self::with_token(Some("e2e-token"), body)
+    }
+
+    fn with_token(token: Option<&'static str>, body: &str) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         let [admin] = ports::free();
-        let pipeline = Self { folder, admin };
+        let pipeline = Self {
+            folder,
+            admin,
+            token,
+        };
         pipeline.rewrite(body)?;
         Ok(pipeline)
     }
@@ -30,10 +44,12 @@ impl Pipeline {
     /// Replaces the file's components.
     pub fn rewrite(&self, body: &str) -> anyhow::Result<()> {
         let data = self.folder().join("data");
+        let token = self.token.map(|token| format!(", token: {token}"));
         let text = format!(
-            "name: e2e\ndata_dir: {}\nadmin: {{ listen: \"127.0.0.1:{}\" }}\nshutdown_secs: 10\n{body}",
+            "name: e2e\ndata_dir: {}\nadmin: {{ listen: \"127.0.0.1:{}\"{} }}\nshutdown_secs: 10\n{body}",
             data.display(),
-            self.admin
+            self.admin,
+            token.unwrap_or_default()
         );
         std::fs::write(self.file(), text).context("writing the pipeline file")
     }
@@ -67,9 +83,15 @@ impl Pipeline {
 
     /// Starts the program, not waiting for anything.
     pub fn spawn(&self, environment: &[(&str, &str)]) -> anyhow::Result<Process> {
+        self.run(&[], environment)
+    }
+
+    /// The same with further arguments.
+    pub fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Process> {
         let file = self.file();
         let file = file.to_str().context("a UTF-8 path")?;
         let mut command = tapline(&["run", "-c", file]);
+        command.args(arguments);
         command.envs(environment.iter().copied());
         Ok(Process::start(
             &mut command,
@@ -101,12 +123,29 @@ impl Pipeline {
     /// A page of the admin server, if it answers with 200.
     pub async fn get(&self, path: &str) -> anyhow::Result<String> {
         let url = format!("http://127.0.0.1:{}{path}", self.admin);
-        let mut response = reqwest::get(url).await?.error_for_status()?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            body.extend_from_slice(&chunk);
+        let mut request = reqwest::Client::new().get(url);
+        if let Some(token) = self.token {
+            request = request.bearer_auth(token);
         }
-        Ok(String::from_utf8(body)?)
+        text(request.send().await?.error_for_status()?).await
+    }
+
+    /// Has the admin server do something, with or without its token: the status of the answer, and
+    /// its body if that is JSON.
+    pub async fn post(
+        &self,
+        path: &str,
+        with_token: bool,
+    ) -> anyhow::Result<(u16, serde_json::Value)> {
+        let url = format!("http://127.0.0.1:{}{path}", self.admin);
+        let mut request = reqwest::Client::new().post(url);
+        if let Some(token) = self.token.filter(|_| with_token) {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        let body = text(response).await?;
+        Ok((status, serde_json::from_str(&body).unwrap_or_default()))
     }
 
     /// The sum of a metric over all series whose labels contain `labels`.
@@ -126,6 +165,14 @@ impl Pipeline {
         let values = series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         values.sum()
     }
+}
+
+async fn text(mut response: reqwest::Response) -> anyhow::Result<String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+    }
+    Ok(String::from_utf8(body)?)
 }
 
 /// The three polled sources of a simulated tenant, with short intervals.

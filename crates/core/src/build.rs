@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
+
 use crate::NetworkSettings;
 use crate::metrics::ComponentMetrics;
 
@@ -66,6 +68,24 @@ pub struct BuildContext {
     pub metrics: ComponentMetrics,
     /// Things that components of one process share.
     pub shared: Shared,
+    /// The span that a source is to read and then end, instead of following its stream; only for
+    /// types with [`SourceConfig::BACKFILLS`](crate::SourceConfig::BACKFILLS).
+    pub backfill: Option<Span>,
+}
+
+/// A span of a stream's past; its end is not part of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span {
+    /// Its first moment.
+    pub from: Timestamp,
+    /// The first moment behind it.
+    pub to: Timestamp,
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.from, self.to)
+    }
 }
 
 /// One instance per type for the whole process, made by whoever asks first.

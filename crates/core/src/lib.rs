@@ -28,7 +28,7 @@ mod tables;
 mod transform;
 
 pub use batch::{Batch, Checkpoint, Cursor, Rejected};
-pub use build::{BuildContext, BuildError, ComponentKind, ComponentName, Problem, Shared};
+pub use build::{BuildContext, BuildError, ComponentKind, ComponentName, Problem, Shared, Span};
 pub use bytestring::ByteString as Text;
 pub use cursors::{CursorForm, CursorWords};
 pub use event::{Event, Kind, Labels, Metadata, Origin};

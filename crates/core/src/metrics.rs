@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use prometheus::core::Collector;
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{
     CounterVec, Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry,
     TextEncoder,
@@ -241,6 +241,20 @@ impl Metrics {
         }
     }
 
+    /// Shows nothing of a component any longer that is no part of the pipeline.
+    pub fn forget_component(&self, name: &ComponentName) {
+        let own = [&*name.id, name.kind.as_str(), name.type_name];
+        let per_component = TABLE.iter().filter(|metric| metric.per_component);
+        for metric in per_component {
+            match self.family(metric) {
+                Family::Counter(family) => forget_series(family, own),
+                Family::Seconds(family) => forget_series(family, own),
+                Family::Gauge(family) => forget_series(family, own),
+                Family::Histogram(family) => forget_series(family, own),
+            }
+        }
+    }
+
     fn histogram(&self, metric: &Metric, labels: &[&str]) -> Histogram {
         match self.family(metric) {
             Family::Histogram(family) => family.with_label_values(labels),
@@ -252,6 +266,25 @@ impl Metrics {
         self.families
             .get(metric.name)
             .expect("every metric constant stands in the table")
+    }
+}
+
+/// Removes the series whose labels begin with those of a component.
+fn forget_series<T: MetricVecBuilder>(family: &MetricVec<T>, own: [&str; 3]) {
+    let own = COMPONENT_LABELS.into_iter().zip(own);
+    for collected in family.collect() {
+        for series in collected.get_metric() {
+            let labels = series.get_label().iter();
+            let labels: HashMap<&str, &str> =
+                labels.map(|label| (label.name(), label.value())).collect();
+            if own
+                .clone()
+                .all(|(name, value)| labels.get(name) == Some(&value))
+            {
+                // An error means that it is gone already.
+                drop(family.remove(&labels));
+            }
+        }
     }
 }
 
@@ -375,6 +408,31 @@ mod tests {
             !text.contains("defender/0") && text.contains("defender/1"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn nothing_is_shown_of_a_component_that_is_gone_and_all_of_the_others() {
+        let metrics = Metrics::new().expect("the table is right");
+        for id in ["lake", "lake2"] {
+            let component = metrics.component(&ComponentName {
+                kind: ComponentKind::Sink,
+                type_name: "kafka",
+                id: id.into(),
+            });
+            component.counter(&SINK_RETRIES, &["queue_full"]).inc();
+            component.gauge(&IN_FLIGHT_EVENTS, &[]).set(1.0);
+            component
+                .histogram(&SINK_DELIVERY_SECONDS, &[])
+                .observe(1.0);
+        }
+        metrics.forget_component(&ComponentName {
+            kind: ComponentKind::Sink,
+            type_name: "kafka",
+            id: "lake".into(),
+        });
+        let text = String::from_utf8(metrics.render()).expect("text");
+        assert!(!text.contains(r#"component_id="lake""#), "{text}");
+        assert!(text.contains(r#"component_id="lake2""#), "{text}");
     }
 
     #[test]

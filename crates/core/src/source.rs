@@ -15,6 +15,9 @@ pub trait SourceConfig: DeserializeOwned + Clone + Send + Sync + 'static {
     const TYPE: &'static str;
     /// How its cursors read, and how they are moved; without it nobody can but the source itself.
     const CURSORS: Option<CursorForm> = None;
+    /// Whether a source that is built with [`BuildContext::backfill`] reads only that span, in
+    /// partitions of its own, and ends well once all of it is settled.
+    const BACKFILLS: bool = false;
     /// Checks what the types cannot say; all mistakes at once.
     fn problems(&self) -> Vec<Problem> {
         Vec::new()
@@ -86,6 +89,10 @@ pub trait SourceHost: Send + Sync {
 
     /// Notes how the reading of a partition is going; who shows nothing to people may ignore it.
     fn report(&self, _partition: &str, _health: Health) {}
+
+    /// Notes how much of a partition is read that ends, from 0 to 1; who shows nothing to people
+    /// may ignore it.
+    fn progress(&self, _partition: &str, _done: f64) {}
 }
 
 /// How the reading of a partition is going, for people.
@@ -126,6 +133,11 @@ impl SourceContext {
     /// Says how the reading of a partition is going; once per change is enough.
     pub fn report(&self, partition: &str, health: Health) {
         self.host.report(partition, health);
+    }
+
+    /// Says how much of a partition is read that ends, from 0 to 1.
+    pub fn progress(&self, partition: &str, done: f64) {
+        self.host.progress(partition, done);
     }
 
     /// Completes when the source has to stop. Cancel-safe.

@@ -16,7 +16,7 @@ use tapline_core::{
     Batch, ComponentKind, ComponentName, Cursor, Delivery, Event, Kind, Metadata, Sink, SinkLimits,
     Source, SourceContext, SourceError, StreamIdentity,
 };
-use tapline_runtime::topology::{Node, Topology};
+use tapline_runtime::topology::{Node, Print, Topology};
 use tapline_runtime::{Runtime, Setup, Stopped};
 use tokio::sync::Notify;
 
@@ -103,12 +103,14 @@ fn topology(source: &Reused, sink: &Counter) -> Topology {
     Topology {
         sources: vec![Node {
             name: name(ComponentKind::Source, "alerts"),
+            print: Print::default(),
             inputs: Vec::new(),
             build: Arc::new(move |_| Ok(Box::new(source.clone()))),
         }],
         transforms: Vec::new(),
         sinks: vec![Node {
             name: name(ComponentKind::Sink, "lake"),
+            print: Print::default(),
             inputs: vec!["alerts".into()],
             build: Arc::new(move |_| Ok(Box::new(sink.clone()))),
         }],

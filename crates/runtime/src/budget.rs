@@ -4,6 +4,7 @@
 //! first. So a source whose sink is blocked cannot starve the others. What is larger than all
 //! that a source may hold goes alone.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tapline_core::metrics::Gauge;
@@ -14,54 +15,56 @@ use tokio::sync::Notify;
 pub(crate) struct Budget(Arc<Inner>);
 
 struct Inner {
-    reserved: usize,
-    common: usize,
+    bytes: usize,
     used: Mutex<Used>,
     released: Notify,
     gauge: Gauge,
 }
 
 struct Used {
-    by_source: Vec<usize>,
-    common: usize,
+    /// By source; those that are gone stay until the last of their bytes is given back.
+    by_source: BTreeMap<u64, usize>,
+    /// How many sources share the reserved half.
+    sources: usize,
+    next: u64,
 }
 
 /// One source's part of the budget. Its partitions queue up in order.
 pub(crate) struct Share {
     budget: Budget,
-    source: usize,
+    source: u64,
     turn: tokio::sync::Mutex<()>,
 }
 
 /// Bytes in use; dropping it gives them back.
 pub(crate) struct Permit {
     budget: Budget,
-    source: usize,
+    source: u64,
     bytes: usize,
 }
 
 impl Budget {
-    /// A budget of `bytes` for so many sources.
-    pub(crate) fn new(bytes: usize, sources: usize, gauge: Gauge) -> Self {
-        let (reserved, common) = match sources {
-            0 | 1 => (bytes, 0),
-            _ => (bytes / 2 / sources, bytes - bytes / 2),
-        };
+    /// A budget that nobody has a share of yet.
+    pub(crate) fn new(bytes: usize, gauge: Gauge) -> Self {
         let used = Used {
-            by_source: vec![0; sources.max(1)],
-            common: 0,
+            by_source: BTreeMap::new(),
+            sources: 0,
+            next: 0,
         };
         Self(Arc::new(Inner {
-            reserved,
-            common,
+            bytes,
             used: Mutex::new(used),
             released: Notify::new(),
             gauge,
         }))
     }
 
-    /// The part of one source, by its position.
-    pub(crate) fn share(&self, source: usize) -> Share {
+    /// The part of one more source; the parts of the others become smaller, until it is dropped.
+    pub(crate) fn share(&self) -> Share {
+        let mut used = self.used();
+        let source = used.next;
+        used.next += 1;
+        used.sources += 1;
         Share {
             budget: self.clone(),
             source,
@@ -69,38 +72,58 @@ impl Budget {
         }
     }
 
-    fn try_take(&self, source: usize, bytes: usize) -> bool {
+    fn try_take(&self, source: u64, bytes: usize) -> bool {
         let mut used = self.used();
-        let before = used.by_source[source];
-        let from_common = self.over(before + bytes) - self.over(before);
+        let before = used.of(source);
+        let (reserved, common) = self.parts(used.sources);
+        let over = |bytes: usize| bytes.saturating_sub(reserved);
+        let from_common = over(before + bytes) - over(before);
+        let taken: usize = used.by_source.values().map(|bytes| over(*bytes)).sum();
         let alone = before == 0;
-        if !alone && used.common + from_common > self.0.common {
+        if !alone && from_common > 0 && taken + from_common > common {
             return false;
         }
-        used.by_source[source] += bytes;
-        used.common += from_common;
+        used.by_source.insert(source, before + bytes);
         true
     }
 
-    fn give_back(&self, source: usize, bytes: usize) {
+    fn give_back(&self, source: u64, bytes: usize) {
         {
             let mut used = self.used();
-            let before = used.by_source[source];
-            used.by_source[source] = before - bytes;
-            used.common -= self.over(before) - self.over(before - bytes);
+            match used.of(source) - bytes {
+                0 => used.by_source.remove(&source),
+                left => used.by_source.insert(source, left),
+            };
         }
         self.0.gauge.sub(bytes as f64);
         self.0.released.notify_waiters();
     }
 
-    /// How much of what a source uses is beyond its reserve.
-    fn over(&self, bytes: usize) -> usize {
-        bytes.saturating_sub(self.0.reserved)
+    /// What is reserved for each of so many sources, and what goes to whoever comes first.
+    fn parts(&self, sources: usize) -> (usize, usize) {
+        let bytes = self.0.bytes;
+        match sources {
+            0 | 1 => (bytes, 0),
+            _ => (bytes / 2 / sources, bytes - bytes / 2),
+        }
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
         // Nothing between lock and unlock can panic half-way.
         self.0.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Used {
+    fn of(&self, source: u64) -> usize {
+        self.by_source.get(&source).copied().unwrap_or_default()
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.used().sources -= 1;
+        self.budget.0.released.notify_waiters();
     }
 }
 
@@ -143,8 +166,8 @@ mod tests {
 
     fn shares(bytes: usize, sources: usize) -> Vec<Share> {
         let gauge = Gauge::new("g", "g").expect("legal");
-        let budget = Budget::new(bytes, sources, gauge);
-        (0..sources).map(|source| budget.share(source)).collect()
+        let budget = Budget::new(bytes, gauge);
+        (0..sources).map(|_| budget.share()).collect()
     }
 
     #[test]
@@ -158,6 +181,21 @@ mod tests {
         assert!(shares[1].take(100).now_or_never().is_some());
         drop(held);
         assert!(shares[0].take(300).now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_source_that_comes_later_gets_its_share_and_one_that_goes_leaves_it() {
+        let shares = shares(400, 1);
+        let all = shares[0].take(400).now_or_never().expect("free");
+        let later = shares[0].budget.share();
+        let own = later.take(100).now_or_never();
+        assert!(own.is_some(), "what it has reserved, at once");
+        drop(all);
+        assert!(shares[0].take(350).now_or_never().is_some());
+        drop(later);
+        assert!(shares[0].take(300).now_or_never().is_some());
+        drop(own);
+        assert!(shares[0].take(400).now_or_never().is_some());
     }
 
     #[test]

@@ -19,5 +19,6 @@ pub use config::{Mistake, Mistakes, Pipeline};
 pub use filter::{FilterConfig, OneOrMore, SeverityRange};
 pub use registry::{CursorForms, Registry};
 pub use run::{
-    BUDGET, BuildFailures, DEAD_LETTERS, Ended, Running, Runtime, Setup, StartError, Stopped,
+    BUDGET, BuildFailures, DEAD_LETTERS, Ended, NotReloaded, Reload, Reloaded, Reloading, Running,
+    Runtime, Setup, StartError, Stopped,
 };

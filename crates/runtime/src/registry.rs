@@ -1,7 +1,7 @@
 //! The hand-filled list of component types that a pipeline file may name.
 
 use std::any::{TypeId, type_name};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use tapline_core::{
@@ -27,6 +27,7 @@ type ReadConfig = fn(&ConfigBlock<'_>, &mut Findings) -> Option<AnyFactory>;
 pub struct Registry {
     types: BTreeMap<(ComponentKind, &'static str), Registered>,
     cursors: CursorForms,
+    backfills: BTreeSet<&'static str>,
     doubles: Vec<String>,
 }
 
@@ -44,6 +45,7 @@ impl Default for Registry {
         let mut registry = Self {
             types: BTreeMap::new(),
             cursors: CursorForms::new(),
+            backfills: BTreeSet::new(),
             doubles: Vec::new(),
         };
         registry.transform::<FilterConfig>();
@@ -56,6 +58,9 @@ impl Registry {
     pub fn source<C: SourceConfig>(&mut self) -> &mut Self {
         if let Some(form) = C::CURSORS {
             self.cursors.insert(C::TYPE, form);
+        }
+        if C::BACKFILLS {
+            self.backfills.insert(C::TYPE);
         }
         self.add::<C>(ComponentKind::Source, C::TYPE, |block, findings| {
             block
@@ -91,6 +96,11 @@ impl Registry {
     /// How the cursors of all source types read that say so.
     pub fn cursors(&self) -> CursorForms {
         self.cursors.clone()
+    }
+
+    /// Whether sources of a type can read a span of the past and then end.
+    pub fn backfills(&self, source_type: &str) -> bool {
+        self.backfills.contains(source_type)
     }
 
     /// The kind that has a type of this name, if any has.

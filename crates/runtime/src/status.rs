@@ -53,8 +53,22 @@ pub struct Status {
     pub state: State,
     /// When the process began to build it.
     pub started_at: Timestamp,
+    /// The last reload, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reload: Option<ReloadOutcome>,
     /// By component id.
     pub components: BTreeMap<Arc<str>, ComponentStatus>,
+}
+
+/// How a reload ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReloadOutcome {
+    /// When.
+    pub at: Timestamp,
+    /// Whether the changed file runs now.
+    pub applied: bool,
+    /// What changed, or what is wrong; one line each.
+    pub lines: Vec<String>,
 }
 
 /// One component.
@@ -88,6 +102,18 @@ pub struct PartitionStatus {
     pub checkpoint_at: Option<Timestamp>,
     /// How often it was read again because something was lost.
     pub rewinds: u64,
+    /// How much of it is read, if it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+}
+
+/// How far the reading of a partition is that ends.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Progress {
+    /// From 0 to 1.
+    pub done: f64,
+    /// When it is over at the pace so far.
+    pub expected_end: Option<Timestamp>,
 }
 
 /// What may go wrong with a component, independently of each other.
@@ -127,6 +153,7 @@ impl StatusBoard {
             pipeline: pipeline.into(),
             state: State::Starting,
             started_at: Timestamp::now(),
+            reload: None,
             components: BTreeMap::new(),
         };
         Self(Arc::new(Mutex::new(Board {
@@ -154,6 +181,37 @@ impl StatusBoard {
         let id = Arc::clone(&name.id);
         board.by_component.insert(id, Condition::default());
         board.status.components.insert(Arc::clone(&name.id), status);
+    }
+
+    /// As [`StatusBoard::add`], but a component of that kind and type that is there already keeps
+    /// what was said of it.
+    pub fn keep_or_add(&self, name: &ComponentName, inputs: &[Arc<str>]) {
+        let is_there = {
+            let mut board = self.lock();
+            let known = board.status.components.get_mut(&name.id);
+            let known = known.filter(|known| {
+                (known.kind, known.type_name) == (name.kind.as_str(), name.type_name)
+            });
+            known.is_some_and(|known| {
+                known.inputs = inputs.to_vec();
+                true
+            })
+        };
+        if !is_there {
+            self.add(name, inputs);
+        }
+    }
+
+    /// Takes a component off the board.
+    pub fn remove(&self, id: &str) {
+        let mut board = self.lock();
+        board.status.components.remove(id);
+        board.by_component.remove(id);
+    }
+
+    /// Says how the last wish for another pipeline ended.
+    pub fn reload(&self, outcome: ReloadOutcome) {
+        self.lock().status.reload = Some(outcome);
     }
 
     /// Says what a component is doing; nothing happens if it is not on the board.

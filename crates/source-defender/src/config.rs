@@ -317,6 +317,7 @@ impl DefenderConfig {
 impl SourceConfig for DefenderConfig {
     const TYPE: &'static str = "defender";
     const CURSORS: Option<CursorForm> = Some(by_hand::FORM);
+    const BACKFILLS: bool = true;
 
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

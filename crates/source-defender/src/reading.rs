@@ -53,6 +53,17 @@ impl Times {
             reread: Duration::from_secs(config.reread_secs),
         }
     }
+
+    /// A span is read once: what is visible of the past has settled, and nothing is looked at again
+    /// but what has the time that reading stopped at.
+    pub(crate) fn of_span(self) -> Self {
+        Self {
+            overlap: Duration::ZERO,
+            reread_interval: None,
+            reread: Duration::ZERO,
+            ..self
+        }
+    }
 }
 
 /// Why a window is read.
@@ -98,6 +109,7 @@ pub(crate) struct Reading {
     widest: usize,
     pub(crate) last_resort: bool,
     corrects_start: bool,
+    until: Option<Ticks>,
 }
 
 /// What a reading is made of.
@@ -109,7 +121,10 @@ pub(crate) struct Parts {
     pub(crate) tables: Tables,
     pub(crate) answers: Arc<Semaphore>,
     pub(crate) wants_expansion: bool,
-    pub(crate) is_new: bool,
+    /// Whether the starting point came from the local clock, and is corrected by the server's.
+    pub(crate) corrects_start: bool,
+    /// Nothing from here on is read.
+    pub(crate) until: Option<Ticks>,
 }
 
 impl Reading {
@@ -128,7 +143,8 @@ impl Reading {
             tables: parts.tables,
             answers: parts.answers,
             wants_expansion: parts.wants_expansion,
-            corrects_start: parts.is_new,
+            corrects_start: parts.corrects_start,
+            until: parts.until,
             clock: ServerClock::default(),
             pace: Pace::default(),
             poll: None,
@@ -157,26 +173,35 @@ impl Reading {
         self.next_poll = Instant::now() + REWIND_PAUSE;
     }
 
-    /// Reads on until there is a batch to hand over; waits out and reports failures itself.
+    /// Reads on until there is a batch to hand over; waits out and reports failures itself. None
+    /// when everything up to the end is read.
     ///
     /// # Cancel safety
     /// What was read is lost with the future: call [`Reading::rewind`] before the next call.
     /// While it only waits between two polls, nothing is lost.
-    pub(crate) async fn next(&mut self) -> Turn {
+    pub(crate) async fn next(&mut self) -> Option<Turn> {
         loop {
+            if self.is_done() {
+                return None;
+            }
             let Some(purpose) = self.due().await else {
                 continue;
             };
             match self.step(purpose).await {
                 Ok(turn) => {
                     self.pace.worked();
-                    if let Some(turn) = turn {
+                    if turn.is_some() {
                         return turn;
                     }
                 }
                 Err(error) => self.recover(purpose, &error).await,
             }
         }
+    }
+
+    fn is_done(&self) -> bool {
+        let read_to = self.tables.position.read_to;
+        self.poll.is_none() && self.until.is_some_and(|until| read_to >= until)
     }
 
     /// Waits until something is to be read.
@@ -207,7 +232,8 @@ impl Reading {
         let Some(server_now) = self.server_now().await else {
             return;
         };
-        let to = server_now.minus(self.times.settle);
+        let settled = server_now.minus(self.times.settle);
+        let to = self.until.map_or(settled, |until| settled.min(until));
         let from = self.edge_of_overlap();
         self.next_poll = now + self.times.poll_interval;
         self.poll = self.walk(Window { from, to });
@@ -476,7 +502,8 @@ impl Reading {
     /// The batch of a page, or none if nothing would be gained by it.
     fn batch(&mut self, sifted: Sifted) -> Option<Batch> {
         let mut deletes = Vec::new();
-        if self.poll.is_none() {
+        // A span is one long walk, and is not looked at again.
+        if self.poll.is_none() || self.until.is_some() {
             deletes = self.tables.prune(self.times.reread);
         }
         let quiet = sifted.puts.is_empty() && deletes.is_empty();

@@ -9,7 +9,7 @@ use reqwest::Client;
 use tapline_core::metrics::ComponentMetrics;
 use tapline_core::{
     BuildContext, BuildError, Control, Kind, Labels, OpenError, Partition, Source, SourceConfig,
-    SourceContext, SourceError, StreamIdentity, Text,
+    SourceContext, SourceError, Span, StreamIdentity, Text,
 };
 use tapline_entra_auth::{Audience, RateLimit, TokenPool, TokenProvider};
 use tokio::sync::Semaphore;
@@ -25,6 +25,7 @@ use crate::reading::{Parts, Reading, Times};
 use crate::sift::Stamp;
 use crate::tables::Tables;
 use crate::times::Ticks;
+use crate::walk::Window;
 
 /// For apps that the portal's "Enable SIEM integration" made (defender-docs, 2020 to 2026).
 const SIEM_RESOURCE: &str = "https://graph.windows.net";
@@ -43,6 +44,8 @@ pub(crate) struct Defender {
     pool: Arc<TokenPool>,
     tenants: Vec<Tenant>,
     answers: Arc<Semaphore>,
+    /// What is read instead of the live stream.
+    backfill: Option<Span>,
 }
 
 struct Tenant {
@@ -56,6 +59,8 @@ struct Tenant {
 enum Ended {
     Told,
     Abandoned,
+    /// All of a span is read and settled.
+    Done,
 }
 
 impl Defender {
@@ -84,28 +89,38 @@ impl Defender {
             pool,
             answers: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
             config: config.clone(),
+            backfill: cx.backfill,
         })
     }
 
     /// Opens the partition of a tenant.
     async fn open(&self, tenant: &Tenant, cx: &SourceContext) -> Result<Reader, OpenError> {
-        let api = self.config.api.as_str();
-        let name = format!("{}/{api}", tenant.id);
-        let stream = StreamIdentity {
-            source: DefenderConfig::TYPE.to_owned(),
-            parts: [
-                ("cloud", self.config.cloud.as_str()),
-                ("tenant", &*tenant.id),
-                ("api", api),
-            ]
-            .map(|(part, value)| (part.to_owned(), value.to_owned()))
-            .to_vec(),
-        };
+        let (name, stream) = self.stream(tenant);
         let mut partition = cx.open(&name, stream).await?;
         let checkpoint = partition.take_checkpoint();
         let restored = Tables::restore(&checkpoint, self.config.emit)
             .map_err(|error| OpenError::ForeignCheckpoint(format!("{name}: {error}")))?;
         Ok(self.reader(tenant, cx, partition, restored))
+    }
+
+    /// The name and the stream of a tenant's partition. A span has those of its own, so that the
+    /// live stream and other spans stand where they stood.
+    fn stream(&self, tenant: &Tenant) -> (String, StreamIdentity) {
+        let api = self.config.api.as_str();
+        let mut name = format!("{}/{api}", tenant.id);
+        let parts = [
+            ("cloud", self.config.cloud.as_str()),
+            ("tenant", &*tenant.id),
+            ("api", api),
+        ];
+        let parts = parts.map(|(part, value)| (part.to_owned(), value.to_owned()));
+        let mut parts = parts.to_vec();
+        if let Some(span) = self.backfill {
+            name.push_str(&format!("@{span}"));
+            parts.push(("backfill".to_owned(), span.to_string()));
+        }
+        let source = DefenderConfig::TYPE.to_owned();
+        (name, StreamIdentity { source, parts })
     }
 
     fn reader(
@@ -115,11 +130,15 @@ impl Defender {
         partition: Partition,
         restored: Option<Tables>,
     ) -> Reader {
-        let times = Times::of(&self.config);
+        let span = self.backfill.map(Window::of);
+        let times = match span {
+            Some(_) => Times::of(&self.config).of_span(),
+            None => Times::of(&self.config),
+        };
         let now = Ticks::from_timestamp(Timestamp::now());
         let is_new = restored.is_none();
-        let tables = restored
-            .unwrap_or_else(|| Tables::starting_at(now.minus(times.lookback), self.config.emit));
+        let begin = span.map_or(now.minus(times.lookback), |span| span.from);
+        let tables = restored.unwrap_or_else(|| Tables::starting_at(begin, self.config.emit));
         let lag = now.since(tables.position.read_to);
         let health = Arc::new(Health::new(
             &self.metrics,
@@ -147,9 +166,11 @@ impl Defender {
             tables,
             answers: Arc::clone(&self.answers),
             wants_expansion: self.config.expand_alerts,
-            is_new,
+            corrects_start: is_new && span.is_none(),
+            until: span.map(|span| span.to),
         });
         Reader {
+            span,
             partition,
             reading,
             health,
@@ -200,7 +221,7 @@ async fn watch(
         tokio::select! {
             task = tasks.join_next() => match task {
                 None => return Ok(()),
-                Some(Ok(Ended::Told)) => {}
+                Some(Ok(Ended::Told | Ended::Done)) => {}
                 Some(Ok(Ended::Abandoned)) if cx.is_stopped() => {}
                 Some(Ok(Ended::Abandoned)) => {
                     return Err(SourceError("a partition takes no more batches".to_owned()));
@@ -214,6 +235,8 @@ async fn watch(
 
 /// One partition and its reading.
 struct Reader {
+    /// What is read, if it is not the live stream.
+    span: Option<Window>,
     partition: Partition,
     reading: Reading,
     health: Arc<Health>,
@@ -225,12 +248,12 @@ impl Reader {
         tokio::select! {
             biased;
             () = cx.stopped() => Ended::Told,
-            ended = self.read() => ended,
+            ended = self.read(&cx) => ended,
         }
     }
 
-    /// Reads until told to stop.
-    async fn read(&mut self) -> Ended {
+    /// Reads until told to stop, or until a span is read.
+    async fn read(&mut self, cx: &SourceContext) -> Ended {
         if self.is_new && self.make_start_durable().await.is_err() {
             return Ended::Abandoned;
         }
@@ -247,11 +270,53 @@ impl Reader {
                     let Ok(turn) = turn else {
                         return Ended::Abandoned;
                     };
+                    let Some(turn) = turn else {
+                        match self.all_settled(cx).await {
+                            Some(ended) => return ended,
+                            None => continue,
+                        }
+                    };
                     if self.partition.send(turn.batch).await.is_err() {
                         return Ended::Abandoned;
                     }
+                    self.show_progress(cx);
                 }
             }
+        }
+    }
+
+    /// Waits until all that was read is settled; none if some of it has to be read again.
+    async fn all_settled(&mut self, cx: &SourceContext) -> Option<Ended> {
+        let end = self.reading.tables.position.encode();
+        let durable = self.partition.commit(end);
+        if durable.await.is_ok() {
+            self.show_progress(cx);
+            info!(
+                stream = self.partition.name(),
+                "all of the span is read and settled"
+            );
+            return Some(Ended::Done);
+        }
+        match self.partition.control().await {
+            Control::Stop => Some(Ended::Abandoned),
+            Control::Rewind(checkpoint) => {
+                self.reading.rewind(&checkpoint);
+                None
+            }
+        }
+    }
+
+    fn show_progress(&self, cx: &SourceContext) {
+        if let Some(Window { from, to }) = self.span {
+            let read = self
+                .reading
+                .tables
+                .position
+                .read_to
+                .since(from)
+                .as_secs_f64();
+            let all = to.since(from).as_secs_f64().max(f64::MIN_POSITIVE);
+            cx.progress(self.partition.name(), (read / all).min(1.0));
         }
     }
 

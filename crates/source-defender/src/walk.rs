@@ -5,6 +5,8 @@
 //! The work still to do is a stack of parts of the window, oldest on top, so that everything
 //! before the top part is read: that is [`Walk::safe`], where the cursor may go.
 
+use tapline_core::Span;
+
 use crate::limits::MOST_SKIPPED;
 use crate::times::Ticks;
 
@@ -16,6 +18,14 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// The window of a span.
+    pub(crate) fn of(span: Span) -> Self {
+        Self {
+            from: Ticks::from_timestamp(span.from),
+            to: Ticks::from_timestamp(span.to),
+        }
+    }
+
     fn is_empty(self) -> bool {
         self.from >= self.to
     }

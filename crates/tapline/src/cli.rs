@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
+use tapline_core::Span;
 use tapline_simulators::{Faults, FaultsError};
 
 /// Streams Microsoft Defender detections to Kafka and syslog receivers, without losing one.
@@ -19,8 +20,9 @@ pub(crate) enum Command {
     /// Run a pipeline until SIGINT or SIGTERM, then drain.
     ///
     /// Exit code: 0 everything settled; 1 could not start, or the drain ran out of time;
-    /// 2 the file is wrong; 3 another process took our place, do not restart.
-    Run(PipelineFile),
+    /// 2 the file is wrong; 3 another process took our place, do not restart. SIGHUP applies a
+    /// changed file, and restarts only what changed.
+    Run(Run),
     /// Check a pipeline file without connecting anywhere.
     Validate(PipelineFile),
     /// List, show, send again, or delete the events that components rejected.
@@ -42,6 +44,19 @@ pub(crate) struct PipelineFile {
     /// The pipeline file.
     #[arg(short, long = "config", value_name = "FILE")]
     pub(crate) config: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) file: PipelineFile,
+    /// Read this span of the past instead of the live streams, whose cursors stay where they are;
+    /// ends once all of it is delivered. What was interrupted goes on where it was.
+    #[arg(long, value_name = "FROM..TO", value_parser = span)]
+    pub(crate) backfill: Option<Span>,
+    /// Only this source is read.
+    #[arg(long, value_name = "ID", requires = "backfill")]
+    pub(crate) source: Option<String>,
 }
 
 #[derive(Args)]
@@ -216,6 +231,18 @@ fn kind(text: &str) -> Result<String, String> {
     }
 }
 
+fn span(text: &str) -> Result<Span, String> {
+    const EXPECTED: &str = "expected two times, such as 2026-01-02T00:00:00Z..2026-01-03T00:00:00Z";
+    let times = text.split_once("..");
+    let times = times.and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    let (from, to): (Timestamp, Timestamp) = times.ok_or(EXPECTED)?;
+    match () {
+        () if from >= to => Err("the end has to come after the beginning".to_owned()),
+        () if to > Timestamp::now() => Err(format!("{to} is in the future")),
+        () => Ok(Span { from, to }),
+    }
+}
+
 fn rate(text: &str) -> Result<f64, &'static str> {
     let rate = text.parse().ok().filter(|rate| *rate > 0.0);
     rate.ok_or("expected a number above zero")
@@ -249,6 +276,23 @@ mod tests {
         check(&["simulate", "--faults", "nonsense"], Some("mild, harsh"));
         check(&["simulate", "--faults", "drop=2"], Some("from 0 to 1"));
         check(&["demo", "--events", "-5"], Some("invalid value '-5'"));
+        check(&["run", "-c", "f", "--source", "a"], Some("--backfill"));
+        for (span, expected) in [
+            ("yesterday", Some("expected two times")),
+            ("2026-01-02T00:00:00Z..", Some("expected two times")),
+            (
+                "2026-01-03T00:00:00Z..2026-01-02T00:00:00Z",
+                Some("has to come after"),
+            ),
+            ("2026-01-02T00:00:00Z..9000-01-02T00:00:00Z", Some("future")),
+            ("2026-01-02T00:00:00Z..2026-01-03T00:00:00Z", None),
+        ] {
+            check(&["run", "-c", "f", "--backfill", span], expected);
+        }
+        check(
+            &["state", "rewind", "-c", "f", "--to", "noon"],
+            Some("invalid value 'noon'"),
+        );
         check(&["normalize", "--kind", "alert"], Some("graph.alert"));
         check(&["normalize", "--kind", "hunting.AlertInfo"], None);
     }

@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod demo;
 mod plugins;
+mod reload;
 mod service;
 mod view;
 

@@ -1,17 +1,20 @@
 //! A pipeline with everything around it: admin HTTP, metrics, and the live view.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tapline_core::Shared;
 use tapline_core::metrics::Metrics;
-use tapline_runtime::admin::{AdminServer, Controls, Operator};
+use tapline_core::{Shared, Span};
+use tapline_runtime::admin::{AdminServer, Controls, Operator, ReloadRequest};
+use tapline_runtime::config::Fixed;
 use tapline_runtime::status::StatusBoard;
 use tapline_runtime::{BUDGET, DEAD_LETTERS, Ended, Pipeline, Running, Runtime, Setup, Stopped};
+use tokio::sync::mpsc;
 
-use crate::plugins;
+use crate::{plugins, reload};
 
 /// A running pipeline and its admin HTTP.
 pub(crate) struct Service {
@@ -19,11 +22,15 @@ pub(crate) struct Service {
     pub(crate) metrics: Metrics,
     running: Running,
     admin: Option<AdminServer>,
+    fixed: Fixed,
+    /// Wishes that come over the admin HTTP, until they are taken by who fulfils them.
+    reload_requests: mpsc::Receiver<ReloadRequest>,
 }
 
 impl Service {
     /// Starts the admin HTTP, then the pipeline. Needs no connection to the outside.
-    pub(crate) async fn start(pipeline: Pipeline) -> anyhow::Result<Self> {
+    /// With a span, sources read that instead of their live streams.
+    pub(crate) async fn start(pipeline: Pipeline, backfill: Option<Span>) -> anyhow::Result<Self> {
         let metrics = Metrics::new()?;
         let board = StatusBoard::new(Arc::clone(&pipeline.name));
         let operator = Operator::default();
@@ -53,17 +60,22 @@ impl Service {
             board: board.clone(),
             budget_bytes: budget.transpose()?.unwrap_or(BUDGET),
             dead_letter_bytes: DEAD_LETTERS,
+            backfill,
         })
         .await
         .context("starting the pipeline")?;
+        let (reload, reload_requests) = mpsc::channel(1);
         operator.runs(Controls {
             state: running.state(plugins::registry().cursors()),
+            reload,
         });
         Ok(Self {
             board,
             metrics,
             running,
             admin,
+            fixed: pipeline.fixed,
+            reload_requests,
         })
     }
 
@@ -75,6 +87,31 @@ impl Service {
     /// Completes when the pipeline should stop although nobody asked for it. Cancel-safe.
     pub(crate) async fn ended(&self) -> Ended {
         self.running.ended().await
+    }
+
+    /// Wishes of the admin HTTP for [`Service::reload`]; can be taken once.
+    pub(crate) fn reload_requests(&mut self) -> mpsc::Receiver<ReloadRequest> {
+        let (_, nobody) = mpsc::channel(1);
+        std::mem::replace(&mut self.reload_requests, nobody)
+    }
+
+    /// Puts a changed file in place of what runs. Completes, if it was taken, once what had to end
+    /// has ended; the outcome is said in the log, on the board, and to who asked.
+    pub(crate) fn reload(
+        &mut self,
+        file: &Path,
+        request: Option<ReloadRequest>,
+    ) -> Option<impl Future<Output = ()> + use<>> {
+        let board = self.board.clone();
+        match reload::begin(&mut self.running, &self.fixed, file) {
+            Ok(reloading) => Some(async move {
+                reload::tell(&board, request, Ok(reloading.finished().await));
+            }),
+            Err(lines) => {
+                reload::tell(&board, request, Err(lines));
+                None
+            }
+        }
     }
 
     /// Drains the pipeline, then ends the admin HTTP.

@@ -58,5 +58,6 @@ pub fn build_context(
         config_dir: folder.to_owned(),
         network: NetworkSettings::default(),
         shared: Shared::default(),
+        backfill: None,
     }
 }

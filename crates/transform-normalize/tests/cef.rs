@@ -138,6 +138,7 @@ fn what_a_line_lacks_is_counted() {
         config_dir: ".".into(),
         network: NetworkSettings::default(),
         shared: Shared::default(),
+        backfill: None,
     };
     let long = "x".repeat(1100);
     let record = format!(

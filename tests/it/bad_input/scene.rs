@@ -118,6 +118,15 @@ fn id(message: &[u8]) -> String {
     id.unwrap_or_default().to_owned()
 }
 
+/// How often an alert has arrived.
+pub(crate) fn times(receiver: &Receiver, wanted: &str) -> usize {
+    let messages = receiver.received();
+    messages
+        .iter()
+        .filter(|message| id(message) == wanted)
+        .count()
+}
+
 async fn shown(pipeline: &Pipeline, component: &str) -> Option<Value> {
     let page = pipeline.get("/api/v1/status").await.ok()?;
     let status: Value = serde_json::from_str(&page).expect("the status is JSON");
@@ -145,7 +154,7 @@ pub(super) async fn degraded(pipeline: &Pipeline, component: &str, words: &[&str
 }
 
 /// Waits until the log has these words in one line.
-pub(super) async fn logged(pipeline: &Pipeline, words: &[&str]) {
+pub(crate) async fn logged(pipeline: &Pipeline, words: &[&str]) {
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     let is_there = || {
         let log = pipeline.log();
@@ -182,7 +191,7 @@ pub(super) async fn ends_well(
 }
 
 /// A pipeline that sends OCSF to a receiver, octet-counted.
-pub(super) fn to_receiver(microsoft: &Simulation, receiver: &Receiver) -> String {
+pub(crate) fn to_receiver(microsoft: &Simulation, receiver: &Receiver) -> String {
     let endpoint = receiver.endpoint();
     format!(
         r#"{}transforms:

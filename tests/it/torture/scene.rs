@@ -153,7 +153,9 @@ impl Scene {
         tokio::time::sleep(COMMIT).await;
         let metric = async |labels: &str| self.pipeline.metric(IN_FLIGHT, labels).await as usize;
         let spooled = metric(SPOOLED).await;
-        let sources = metric("component_kind=\"source\"").await.saturating_sub(spooled);
+        let sources = metric("component_kind=\"source\"")
+            .await
+            .saturating_sub(spooled);
         Moment {
             open: [sources, spooled],
             arrived,

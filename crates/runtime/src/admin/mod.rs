@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use client::{AdminClient, ClientError};
-pub use operator::{Controls, Operator};
+pub use operator::{Controls, Operator, ReloadAnswer, ReloadRequest};
 pub use settings::{AdminConfig, AdminTls};
 pub use tls::TlsError;
 

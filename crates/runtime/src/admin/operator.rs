@@ -1,4 +1,5 @@
-//! What the admin HTTP does on somebody's behalf: looking at the state of partitions, and moving it.
+//! What the admin HTTP does on somebody's behalf: looking at the state of partitions, moving it, and
+//! having the pipeline file loaded again.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,8 +9,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
 
 use super::routes::Shown;
+use crate::run::Reloaded;
 use crate::state::{Changed, Document, Placement, Rewind, StateDesk, StateError};
 
 /// Larger documents are imported while no process runs.
@@ -23,7 +26,14 @@ pub struct Operator(Arc<OnceLock<Controls>>);
 pub struct Controls {
     /// Its durable state.
     pub state: StateDesk,
+    /// Whoever can load the pipeline file again.
+    pub reload: mpsc::Sender<ReloadRequest>,
 }
+
+/// A wish to load the pipeline file again; answered once what had to end has ended.
+pub type ReloadRequest = oneshot::Sender<ReloadAnswer>;
+/// What changed, or everything that is wrong, one line each.
+pub type ReloadAnswer = Result<Reloaded, Vec<String>>;
 
 impl Operator {
     /// The pipeline runs from now on; only the first call counts.
@@ -92,6 +102,24 @@ pub(super) async fn import(
     let document = Document::parse(&body).map_err(wrong)?;
     let state = &shown.operator.controls()?.state;
     Ok(Json(state.import(document).await?))
+}
+
+pub(super) async fn reload(State(shown): State<Shown>) -> Result<Response, Failure> {
+    let (request, answer) = oneshot::channel();
+    let reload = &shown.operator.controls()?.reload;
+    let stopping = |_| {
+        let text = "the pipeline is stopping".to_owned();
+        Failure(StatusCode::SERVICE_UNAVAILABLE, text)
+    };
+    reload.send(request).await.map_err(|_| stopping(()))?;
+    match answer.await.map_err(|_| stopping(()))? {
+        Ok(reloaded) => Ok(Json(reloaded).into_response()),
+        Err(lines) => {
+            let error = "the changed file was not applied; the pipeline runs on as it was";
+            let body = json!({ "error": error, "mistakes": lines });
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response())
+        }
+    }
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {

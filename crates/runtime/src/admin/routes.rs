@@ -48,6 +48,7 @@ pub(super) fn router(shown: Shown, guard: Guard) -> Router {
         .route("/api/v1/state/rewind", post(operator::rewind))
         .route("/api/v1/state/set", post(operator::set))
         .route("/api/v1/state/import", post(operator::import))
+        .route("/api/v1/reload", post(operator::reload))
         .layer(DefaultBodyLimit::max(operator::MAX_BODY))
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(

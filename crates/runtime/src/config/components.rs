@@ -17,7 +17,7 @@ use super::tree::{Entry, Node, Value};
 use super::words::nearest;
 use crate::registry::{Configurable, Registry};
 use crate::run::chain;
-use crate::topology::Factory;
+use crate::topology::{Factory, Print};
 
 /// What users write beside `config:`.
 #[derive(Deserialize)]
@@ -47,8 +47,10 @@ pub(crate) struct Component {
     pub(crate) inputs: Option<Vec<(Arc<str>, Position)>>,
     /// Nothing if something is wrong with it.
     pub(crate) built: Option<Built>,
-    /// A queue on disk in front of it.
-    pub(crate) spool: Option<SpoolSettings>,
+    /// A queue on disk in front of it, and its print.
+    pub(crate) spool: Option<(SpoolSettings, Print)>,
+    /// Of everything but inputs and spool.
+    pub(crate) print: Print,
 }
 
 /// A component that can be started.
@@ -110,6 +112,7 @@ pub(crate) fn read(
                 entry,
                 path: format!("{section}.{}", entry.key),
                 dir,
+                network_print: root.print_of("proxy").and(root.print_of("tls")),
             };
             components.push(reader.read(registry, findings));
         }
@@ -131,6 +134,7 @@ struct ComponentReader<'a> {
     entry: &'a Entry,
     path: String,
     dir: &'a Path,
+    network_print: Print,
 }
 
 impl ComponentReader<'_> {
@@ -157,7 +161,11 @@ impl ComponentReader<'_> {
             position: self.entry.position,
             inputs: self.inputs(),
             built,
-            spool: read.and_then(|read| read.spool),
+            spool: read.and_then(|read| read.spool).map(|spool| {
+                let print = self.entry.node.entry("spool").map(|it| it.node.print(&[]));
+                (spool, print.unwrap_or_default())
+            }),
+            print: self.print(),
         }
     }
 
@@ -182,6 +190,15 @@ impl ComponentReader<'_> {
         }
         if let Some(Err(message)) = read.proxy.as_ref().map(ProxySettings::check) {
             wrong("proxy.https", &message);
+        }
+    }
+
+    /// Proxy and trust of the process are settings of every component that speaks with somebody.
+    fn print(&self) -> Print {
+        let own = self.entry.node.print(&["inputs", "spool"]);
+        match self.kind {
+            ComponentKind::Transform => own,
+            ComponentKind::Source | ComponentKind::Sink => own.and(self.network_print),
         }
     }
 

@@ -9,7 +9,7 @@ use tapline_spool::{Spool, SpoolSettings};
 use super::components::{AnyFactory, Component};
 use super::mistake::Mistake;
 use super::words::nearest;
-use crate::topology::{Node, Topology};
+use crate::topology::{Node, Print, Topology};
 
 /// Checks how components hang together; they come in the order of the file.
 pub(crate) fn check(components: &[Component], mistakes: &mut Vec<Mistake>) {
@@ -230,6 +230,7 @@ fn place(mut component: Component, topology: &mut Topology) {
         return;
     };
     let name = component.name(built.type_name);
+    let print = component.print;
     let inputs = component.inputs.into_iter().flatten();
     let inputs = inputs.map(|(input, _)| input).collect();
     match built.factory {
@@ -237,21 +238,24 @@ fn place(mut component: Component, topology: &mut Topology) {
             name,
             inputs,
             build,
+            print,
         }),
         AnyFactory::Transform(build) => topology.transforms.push(Node {
             name,
             inputs,
             build,
+            print,
         }),
         AnyFactory::Sink(build) => {
             let inputs = match component.spool {
-                Some(settings) => place_spool(&name.id, settings, inputs, topology),
+                Some((settings, print)) => place_spool(&name.id, settings, print, inputs, topology),
                 None => inputs,
             };
             topology.sinks.push(Node {
                 name,
                 inputs,
                 build,
+                print,
             });
         }
     }
@@ -261,6 +265,7 @@ fn place(mut component: Component, topology: &mut Topology) {
 fn place_spool(
     sink: &Arc<str>,
     settings: SpoolSettings,
+    print: Print,
     inputs: Vec<Arc<str>>,
     topology: &mut Topology,
 ) -> Vec<Arc<str>> {
@@ -278,11 +283,13 @@ fn place_spool(
         name: name(ComponentKind::Sink, "spool"),
         inputs,
         build: Arc::new(move |cx: &BuildContext| intake.sink(cx)),
+        print,
     });
     topology.sources.push(Node {
         name: source,
         inputs: Vec::new(),
         build: Arc::new(move |cx: &BuildContext| feed.source(cx)),
+        print,
     });
     vec![output]
 }

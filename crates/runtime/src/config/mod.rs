@@ -8,6 +8,7 @@ mod choice;
 mod components;
 mod fault;
 mod file;
+mod fixed;
 mod graph;
 mod mistake;
 mod reader;
@@ -26,6 +27,7 @@ use tapline_core::NetworkSettings;
 
 pub(crate) use attempts::Findings;
 pub(crate) use components::{AnyFactory, ConfigBlock};
+pub use fixed::Fixed;
 pub use mistake::{Mistake, Mistakes, Position};
 
 use crate::admin::AdminConfig;
@@ -54,6 +56,8 @@ pub struct Pipeline {
     pub telemetry: TelemetrySettings,
     /// Bytes of unsettled events that may be in memory, if the file says.
     pub memory_budget_bytes: Option<u64>,
+    /// Says which of the settings beside components are the same in another file.
+    pub fixed: Fixed,
     /// The checked graph.
     pub topology: Topology,
     /// What is allowed but unwise, such as a secret in the file itself; to be logged.
@@ -128,7 +132,8 @@ fn interpret(
     match settings {
         Some(settings) if findings.mistakes.is_empty() => {
             let topology = graph::arrange(components);
-            Ok(pipeline(settings, dir, topology, findings.warnings))
+            let fixed = Fixed::of(root);
+            Ok(pipeline(settings, dir, fixed, topology, findings.warnings))
         }
         _ => Err(findings.mistakes),
     }
@@ -137,6 +142,7 @@ fn interpret(
 fn pipeline(
     settings: FileSettings,
     dir: &Path,
+    fixed: Fixed,
     topology: Topology,
     mut warnings: Vec<Mistake>,
 ) -> Pipeline {
@@ -152,6 +158,7 @@ fn pipeline(
         admin: settings.admin,
         telemetry: settings.telemetry,
         memory_budget_bytes: settings.memory_budget_bytes,
+        fixed,
         topology,
         warnings,
     }

@@ -585,6 +585,7 @@ fn a_component_overrides_proxy_and_trust_beside_or_inside_its_config() {
             network: NetworkSettings::default(),
             metrics: metrics.component(&sink.name),
             shared: tapline_core::Shared::default(),
+            backfill: None,
         };
         let error = (sink.build)(&cx)
             .err()

@@ -7,6 +7,7 @@ use granit_parser::{Event, Options, Parser, ScalarStyle, Span};
 
 use super::mistake::{Mistake, Position};
 use super::scalar::{Lookup, Scalar, Variable, interpolate};
+use crate::topology::Print;
 
 /// A value, and where it stands.
 #[derive(Debug)]
@@ -25,6 +26,15 @@ pub(crate) enum Value {
     Table(Vec<Entry>),
     /// Already reported; nothing more is said about it.
     Broken,
+}
+
+/// A part of what a node holds.
+#[derive(Hash)]
+enum Piece<'n> {
+    /// A scalar, and whether it stands without quotes.
+    Text(&'n str, bool),
+    List(usize),
+    Table(usize),
 }
 
 /// One key of a table. Keys are unique.
@@ -71,6 +81,46 @@ impl Node {
             }
         };
         Self::new(self.position, value)
+    }
+
+    /// Says whether another node holds the same, wherever it stands; keys `but` do not count.
+    pub(crate) fn print(&self, but: &[&str]) -> Print {
+        let mut all = Vec::new();
+        self.collect(but, &mut all);
+        Print::of(&all)
+    }
+
+    /// The print of what stands under a key.
+    pub(crate) fn print_of(&self, key: &str) -> Print {
+        let entry = self.entry(key);
+        entry.map_or_else(Print::default, |entry| entry.node.print(&[]))
+    }
+
+    /// Everything in it in order, with where it begins and ends.
+    fn collect<'n>(&'n self, but: &[&str], all: &mut Vec<Piece<'n>>) {
+        match &self.value {
+            Value::Scalar(scalar) => all.push(Piece::Text(&scalar.text, scalar.plain)),
+            Value::Broken => {}
+            Value::List(items) => {
+                all.push(Piece::List(items.len()));
+                for item in items {
+                    item.collect(&[], all);
+                }
+            }
+            Value::Table(entries) => {
+                // The order of keys means nothing.
+                let mut entries: Vec<&Entry> = entries
+                    .iter()
+                    .filter(|entry| !but.contains(&&*entry.key))
+                    .collect();
+                entries.sort_by_key(|entry| &entry.key);
+                all.push(Piece::Table(entries.len()));
+                for entry in entries {
+                    all.push(Piece::Text(&entry.key, true));
+                    entry.node.collect(&[], all);
+                }
+            }
+        }
     }
 
     /// The entries, if it is a table.

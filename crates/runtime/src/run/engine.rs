@@ -1,4 +1,4 @@
-//! What all tasks of a pipeline share.
+//! What all tasks of one component share, and through it with those of the others.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ pub(super) struct Engine {
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) abandoned: watch::Receiver<bool>,
     pub(super) end: watch::Sender<Option<Ended>>,
+    /// Whether the pipeline ends where this component's checkpoints belong to another stream. It
+    /// does at its start; a reload that brings such a component must not stop the others.
+    pub(super) ends_refused: bool,
     pub(super) partitions: TaskTracker,
     /// Those of all components, for whoever changes their checkpoints.
     pub(super) open: OpenPartitions,
@@ -28,6 +31,28 @@ pub(super) struct Engine {
 }
 
 impl Engine {
+    /// The same for one component, with signals and partitions of its own.
+    pub(super) fn apart(
+        &self,
+        stopping: watch::Receiver<bool>,
+        abandoned: watch::Receiver<bool>,
+        ends_refused: bool,
+    ) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            board: self.board.clone(),
+            data_dir: self.data_dir.clone(),
+            limits: self.limits,
+            stopping,
+            abandoned,
+            end: self.end.clone(),
+            ends_refused,
+            partitions: TaskTracker::new(),
+            open: self.open.clone(),
+            unsettled: AtomicU64::new(0),
+        }
+    }
+
     /// Completes when the sources have to stop. Cancel-safe.
     pub(super) async fn stopping(&self) {
         raised(&self.stopping).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tapline_core::{BuildContext, BuildError, ComponentName, Event};
 use tokio::sync::mpsc;
 
-use super::Inlets;
+use super::build::Inlets;
 use super::stage::{Broken, Care, Recipe, Stage};
 use crate::dead_letters::Letter;
 use crate::topology::{Node, Topology};

@@ -16,6 +16,7 @@ use super::flow::{Flow, Plan};
 use super::keeper::{Keeper, KeeperCounters};
 use super::ledger::Ledger;
 use super::pipe::{Pipe, PipeCounters};
+use super::progress::Paces;
 use crate::budget::Share;
 use crate::checkpoint::PartitionKey;
 use crate::dead_letters::DeadLetters;
@@ -30,9 +31,10 @@ pub(super) struct Host {
     pub(super) cx: BuildContext,
     pub(super) engine: Arc<Engine>,
     pub(super) dead_letters: DeadLetters,
-    pub(super) plans: Plans,
+    pub(super) plans: watch::Receiver<Plans>,
     pub(super) share: Arc<Share>,
     pub(super) opened: Mutex<HashMap<String, Opened>>,
+    pub(super) progress: Paces,
 }
 
 /// What the events of each partition go through.
@@ -44,7 +46,7 @@ pub(super) enum Plans {
 }
 
 impl Plans {
-    fn of(&self, partition: &str) -> Result<Plan, OpenError> {
+    pub(super) fn of(&self, partition: &str) -> Result<Plan, OpenError> {
         let plan = match self {
             Plans::Same(plan) => Some(plan),
             Plans::ByPartition(plans) => plans.get(partition),
@@ -70,14 +72,15 @@ impl SourceHost for Host {
         if self.engine.is_stopping() {
             return Err(Stopped.into());
         }
-        let plan = self.plans.of(partition)?;
+        let mut plans = self.plans.clone();
+        let plan = plans.borrow_and_update().of(partition)?;
         let key = PartitionKey {
             component: self.cx.component.id.to_string(),
             partition: partition.to_owned(),
         };
         let _unchanged = self.engine.open.opening().await;
         let checkpoint = self.checkpoint(&key, &stream).await?;
-        let (opened, partition) = self.connect(key.clone(), stream, checkpoint, plan);
+        let (opened, partition) = self.connect(key.clone(), stream, checkpoint, plan, plans);
         self.opened.lock().await.insert(key.partition, opened);
         Ok(partition)
     }
@@ -90,6 +93,14 @@ impl SourceHost for Host {
         let trouble = Trouble::Partition(partition.into());
         let board = &self.engine.board;
         board.trouble(&self.cx.component.id, trouble, detail);
+    }
+
+    fn progress(&self, partition: &str, done: f64) {
+        let progress = self.progress.note(&self.cx.component, partition, done);
+        let board = &self.engine.board;
+        board.partition(&self.cx.component.id, partition, |status| {
+            status.progress = Some(progress);
+        });
     }
 }
 
@@ -144,7 +155,9 @@ impl Host {
         tracing::error!(component = %self.cx.component, "{text}");
         let board = &self.engine.board;
         board.trouble(id, Trouble::Itself, Some(text.clone()));
-        self.engine.end(Ended::Refused(text.clone()));
+        if self.engine.ends_refused {
+            self.engine.end(Ended::Refused(text.clone()));
+        }
         OpenError::ForeignCheckpoint(text)
     }
 
@@ -155,6 +168,7 @@ impl Host {
         stream: StreamIdentity,
         checkpoint: Checkpoint,
         plan: Plan,
+        plans: watch::Receiver<Plans>,
     ) -> (Opened, Partition) {
         let (sender, batches) = mpsc::channel(BATCHES);
         let (control, controlled) = mpsc::channel(CONTROLS);
@@ -174,6 +188,7 @@ impl Host {
             batches,
             share: Arc::clone(&self.share),
             flow: Flow::new(plan),
+            plans,
             dead_letters: self.dead_letters.clone(),
             counters: PipeCounters::new(&self.cx.metrics),
         };

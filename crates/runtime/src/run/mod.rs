@@ -3,6 +3,7 @@
 //! Per source one task; per partition one that takes batches in and runs the transforms, and one
 //! that moves the checkpoint; per sink one worker. Events travel as `Vec<Event>`.
 
+mod build;
 mod engine;
 mod flow;
 mod hold;
@@ -10,6 +11,8 @@ mod host;
 mod keeper;
 mod ledger;
 mod pipe;
+mod progress;
+mod reload;
 mod replay;
 #[cfg(test)]
 mod simulation;
@@ -18,24 +21,22 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod unit;
 mod worker;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tapline_core::metrics::{BUDGET_BYTES, Metrics};
-use tapline_core::{
-    BuildContext, BuildError, ComponentName, Event, NetworkSettings, Shared, Sink, Source,
-};
-use tokio::sync::{mpsc, watch};
+use tapline_core::{BuildError, ComponentName, Event, NetworkSettings, Shared, Sink, Source, Span};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_util::task::TaskTracker;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Share};
 use crate::checkpoint::{LocalStore, StoreError};
 use crate::config::Mistake;
 use crate::dead_letters::DeadLetters;
@@ -43,12 +44,14 @@ use crate::registry::CursorForms;
 use crate::settling::SettlingLimits;
 use crate::state::StateDesk;
 use crate::status::{State, StatusBoard};
-use crate::topology::{Node, Topology};
+use crate::topology::Topology;
+use build::{Builder, Built, Inlets};
 use engine::Engine;
-use flow::{Entrance, Plan};
 pub(crate) use hold::{OpenPartitions, Restless};
 use host::Plans;
+pub use reload::{NotReloaded, Reload, Reloaded, Reloading};
 use source::SourceTask;
+use unit::{Retired, SinkUnit, SourceUnit, Unit};
 use worker::Worker;
 
 /// Default of [`Setup::budget_bytes`].
@@ -87,6 +90,9 @@ pub struct Setup {
     pub budget_bytes: usize,
     /// Bytes of dead letters on disk, [`DEAD_LETTERS`] unless there is a reason.
     pub dead_letter_bytes: u64,
+    /// What the sources are to read, and then end, instead of following their streams. Every source
+    /// of the topology has to be of a type that can, but for queues on disk.
+    pub backfill: Option<Span>,
 }
 
 impl Setup {
@@ -110,6 +116,7 @@ impl Setup {
             shared: Shared::default(),
             budget_bytes: BUDGET,
             dead_letter_bytes: DEAD_LETTERS,
+            backfill: None,
         }
     }
 }
@@ -165,6 +172,8 @@ pub enum Ended {
     Fenced,
     /// A component's checkpoints belong to another stream; the text says which and what to do.
     Refused(String),
+    /// All that was to be read is read and settled: a backfill is over.
+    Finished,
 }
 
 /// How a stop went.
@@ -181,15 +190,20 @@ pub struct Runtime;
 
 /// A running pipeline. Dropping it stops it without a drain.
 pub struct Running {
+    /// What it was started with; its topology is what runs now.
+    setup: Setup,
     engine: Arc<Engine>,
-    stop: watch::Sender<bool>,
     abandon: watch::Sender<bool>,
     ended: watch::Receiver<Option<Ended>>,
-    sources: JoinSet<()>,
-    partitions: TaskTracker,
-    workers: JoinSet<()>,
+    budget: Budget,
+    sources: Vec<SourceUnit>,
+    sinks: Vec<SinkUnit>,
+    /// The source of the letters that are sent again.
+    replay: Option<SourceUnit>,
+    /// Components that a reload took out, on their way to the end.
+    leaving: JoinSet<()>,
+    dead_letters: DeadLetters,
     letters: JoinHandle<()>,
-    shutdown: Duration,
 }
 
 impl Runtime {
@@ -197,42 +211,49 @@ impl Runtime {
     ///
     /// # Errors
     /// [`StartError`] when a folder or a component cannot be used.
-    pub async fn start(pipeline: Setup) -> Result<Running, StartError> {
-        let store = LocalStore::open(&pipeline.data_dir).await?;
-        let (stop, stopping) = watch::channel(false);
+    pub async fn start(setup: Setup) -> Result<Running, StartError> {
+        let store = LocalStore::open(&setup.data_dir).await?;
+        // Never raised: components have signals of their own.
+        let (_, stopping) = watch::channel(false);
         let (abandon, abandoned) = watch::channel(false);
         let (end, ended) = watch::channel(None);
-        let (dead_letters, letters) = start_dead_letters(&pipeline, abandoned.clone())?;
-        let partitions = TaskTracker::new();
+        let (dead_letters, letters) = start_dead_letters(&setup, abandoned.clone())?;
         let engine = Arc::new(Engine {
             store: Arc::new(store),
-            board: pipeline.board.clone(),
-            data_dir: pipeline.data_dir.clone(),
+            board: setup.board.clone(),
+            data_dir: setup.data_dir.clone(),
             limits: SettlingLimits::default(),
             stopping,
             abandoned,
             end,
-            partitions: partitions.clone(),
+            ends_refused: true,
+            partitions: Default::default(),
             open: OpenPartitions::default(),
             unsettled: Default::default(),
         });
-        let builder = Builder::new(&pipeline);
-        builder.fill_board();
-        let built = builder.build()?;
-        let (sinks, workers) = builder.start_sinks(built.sinks, &engine, &dead_letters);
-        let sources = builder.start_sources(built.sources, &engine, &dead_letters, &sinks)?;
-        pipeline.board.pipeline(State::Running);
-        tracing::info!(pipeline = %pipeline.name, "running");
+        let gauge = setup.metrics.gauge(&BUDGET_BYTES, &[]);
+        let starter = Starter {
+            engine: Arc::clone(&engine),
+            dead_letters: dead_letters.clone(),
+            budget: Budget::new(setup.budget_bytes, gauge),
+            ends_refused: true,
+            unfinished: Arc::default(),
+        };
+        let (sinks, sources, replay) = starter.start_all(&setup)?;
+        setup.board.pipeline(State::Running);
+        tracing::info!(pipeline = %setup.name, "running");
         Ok(Running {
+            setup,
             engine,
-            stop,
             abandon,
             ended,
+            budget: starter.budget,
             sources,
-            partitions,
-            workers,
+            sinks,
+            replay: Some(replay),
+            leaving: JoinSet::new(),
+            dead_letters,
             letters,
-            shutdown: pipeline.shutdown,
         })
     }
 }
@@ -265,17 +286,18 @@ impl Running {
 
     /// Stops the sources, lets what they read settle, and makes the checkpoints durable; what is
     /// unsettled at the deadline is given up and read again at the next start.
-    pub async fn stop(mut self) -> Stopped {
-        let deadline = Instant::now() + self.shutdown;
+    pub async fn stop(self) -> Stopped {
+        let deadline = Instant::now() + self.setup.shutdown;
         self.engine.board.pipeline(State::Draining);
         tracing::info!("draining");
-        self.stop.send_replace(true);
-        let drained = timeout_at(deadline, self.drain()).await.is_ok();
+        let board = self.engine.board.clone();
+        let mut ending = Ending::of(self);
+        let drained = timeout_at(deadline, ending.drain()).await.is_ok();
         if !drained {
-            self.give_up().await;
+            ending.give_up().await;
         }
-        self.engine.board.pipeline(State::Stopped);
-        let left = self.engine.unsettled();
+        board.pipeline(State::Stopped);
+        let left = ending.unsettled();
         match drained && left == 0 {
             true => {
                 tracing::info!("stopped, all settled");
@@ -287,29 +309,76 @@ impl Running {
             }
         }
     }
+}
 
-    /// In flow order: sources, partitions, sinks.
+/// A pipeline that was told to stop.
+struct Ending {
+    sources: Vec<Unit>,
+    sinks: Vec<Unit>,
+    leaving: JoinSet<()>,
+    abandon: watch::Sender<bool>,
+    /// What lets the sinks and the dead letters end once it is gone.
+    inlets: Option<(Inlets, Vec<watch::Sender<Plans>>, DeadLetters)>,
+    letters: JoinHandle<()>,
+    /// Lives as long as whatever is left of the pipeline.
+    _engine: Arc<Engine>,
+}
+
+impl Ending {
+    fn of(running: Running) -> Self {
+        let sources = running.sources.into_iter().chain(running.replay);
+        let (sources, plans): (Vec<_>, Vec<_>) = sources.map(|it| (it.unit, it.plans)).unzip();
+        let sinks = running.sinks.into_iter();
+        let (sinks, inlets): (Vec<_>, Vec<_>) = sinks.map(|it| (it.unit, it.inlet)).unzip();
+        sources.iter().chain(&sinks).for_each(Unit::stop);
+        Self {
+            sources,
+            sinks,
+            leaving: running.leaving,
+            abandon: running.abandon,
+            inlets: Some((inlets, plans, running.dead_letters)),
+            letters: running.letters,
+            _engine: running.engine,
+        }
+    }
+
+    /// In flow order: sources, their partitions, sinks.
     async fn drain(&mut self) {
-        join_all(&mut self.sources).await;
-        self.partitions.close();
-        self.partitions.wait().await;
-        join_all(&mut self.workers).await;
+        for source in &mut self.sources {
+            source.ended().await;
+        }
+        drop(self.inlets.take());
+        join_all(&mut self.leaving).await;
+        for sink in &mut self.sinks {
+            sink.ended().await;
+        }
         // It ends when the last worker is gone; it may be asked again after a time-out.
         let _ended = (&mut self.letters).await;
     }
 
     async fn give_up(&mut self) {
         self.abandon.send_replace(true);
-        self.sources.abort_all();
-        self.partitions.close();
+        self.sources
+            .iter()
+            .chain(&self.sinks)
+            .for_each(Unit::abandon);
         let rest = async {
-            join_all(&mut self.sources).await;
-            self.partitions.wait().await;
-            join_all(&mut self.workers).await;
+            for source in &mut self.sources {
+                source.ended().await;
+            }
+            join_all(&mut self.leaving).await;
+            for sink in &mut self.sinks {
+                sink.ended().await;
+            }
         };
         if timeout(LAST_GRACE, rest).await.is_err() {
             tracing::error!("tasks did not end in time");
         }
+    }
+
+    fn unsettled(&self) -> u64 {
+        let units = self.sources.iter().chain(&self.sinks);
+        units.map(|unit| unit.engine.unsettled()).sum()
     }
 }
 
@@ -338,135 +407,138 @@ fn start_dead_letters(
     .map_err(|source| StartError::DeadLetters { folder, source })
 }
 
-/// Components that were built, in the order of the topology.
-struct Built {
-    sinks: Vec<(BuildContext, Box<dyn Sink>)>,
-    sources: Vec<(BuildContext, Box<dyn Source>)>,
+/// Starts components that were built.
+struct Starter {
+    engine: Arc<Engine>,
+    dead_letters: DeadLetters,
+    budget: Budget,
+    /// See [`Engine::ends_refused`].
+    ends_refused: bool,
+    /// Sources that are still reading what they were to read; used by a backfill only.
+    unfinished: Arc<AtomicUsize>,
 }
 
-/// Builds components of one pipeline.
-struct Builder<'a> {
-    pipeline: &'a Setup,
+/// Who has to end before a component begins, and by when.
+struct Before {
+    unit: Option<Unit>,
+    deadline: Instant,
+    report: Option<oneshot::Sender<Retired>>,
 }
 
-/// Where events for a sink are handed in, by the sink's position.
-type Inlets = Vec<mpsc::Sender<Vec<Event>>>;
-
-impl<'a> Builder<'a> {
-    fn new(pipeline: &'a Setup) -> Self {
-        Self { pipeline }
-    }
-
-    fn context(&self, name: &ComponentName) -> BuildContext {
-        BuildContext {
-            component: name.clone(),
-            pipeline: Arc::clone(&self.pipeline.name),
-            data_dir: self.pipeline.data_dir.clone(),
-            config_dir: self.pipeline.config_dir.clone(),
-            network: self.pipeline.network.clone(),
-            metrics: self.pipeline.metrics.component(name),
-            shared: self.pipeline.shared.clone(),
+impl Before {
+    fn nobody() -> Self {
+        Self {
+            unit: None,
+            deadline: Instant::now(),
+            report: None,
         }
     }
 
-    fn fill_board(&self) {
-        let topology = &self.pipeline.topology;
-        let sources = topology.sources.iter().map(|n| (&n.name, &n.inputs));
-        let transforms = topology.transforms.iter().map(|n| (&n.name, &n.inputs));
-        let sinks = topology.sinks.iter().map(|n| (&n.name, &n.inputs));
-        for (name, inputs) in sources.chain(transforms).chain(sinks) {
-            self.pipeline.board.add(name, inputs);
-        }
-    }
-
-    /// Builds sinks and sources, so that all that cannot be built is told at once.
-    fn build(&self) -> Result<Built, StartError> {
-        let topology = &self.pipeline.topology;
-        let mut failures = BuildFailures::default();
-        let built = Built {
-            sinks: self.build_all(&topology.sinks, &mut failures),
-            sources: self.build_all(&topology.sources, &mut failures),
-        };
-        match failures.0.is_empty() {
-            true => Ok(built),
-            false => Err(StartError::Build(failures)),
-        }
-    }
-
-    fn build_all<T: ?Sized>(
-        &self,
-        nodes: &[Node<T>],
-        failures: &mut BuildFailures,
-    ) -> Vec<(BuildContext, Box<T>)> {
-        let mut built = Vec::new();
-        for node in nodes {
-            let cx = self.context(&node.name);
-            match (node.build)(&cx) {
-                Ok(component) => built.push((cx, component)),
-                Err(error) => failures.0.push((node.name.clone(), error)),
+    async fn ended(self, successor: &Engine) {
+        if let Some(unit) = self.unit {
+            let retired = unit.retire(self.deadline, successor).await;
+            if let Some(report) = self.report {
+                // Whoever asked for the reload may be gone.
+                let _gone = report.send(retired);
             }
         }
-        built
     }
+}
 
-    fn start_sinks(
+impl Starter {
+    fn start_all(
         &self,
-        sinks: Vec<(BuildContext, Box<dyn Sink>)>,
-        engine: &Arc<Engine>,
-        dead_letters: &DeadLetters,
-    ) -> (Inlets, JoinSet<()>) {
-        let mut inlets = Vec::new();
-        let mut workers = JoinSet::new();
-        for (cx, sink) in sinks {
-            let sink: Arc<dyn Sink> = sink.into();
-            let (inlet, inbox) = mpsc::channel(SINK_QUEUE);
-            let worker = Worker::new(&cx, sink, inbox, Arc::clone(engine), dead_letters.clone());
-            workers.spawn(worker.run());
-            inlets.push(inlet);
-        }
-        (inlets, workers)
-    }
-
-    fn start_sources(
-        &self,
-        sources: Vec<(BuildContext, Box<dyn Source>)>,
-        engine: &Arc<Engine>,
-        dead_letters: &DeadLetters,
-        sinks: &Inlets,
-    ) -> Result<JoinSet<()>, StartError> {
-        let topology = &self.pipeline.topology;
-        let gauge = self.pipeline.metrics.gauge(&BUDGET_BYTES, &[]);
-        let budget = Budget::new(self.pipeline.budget_bytes, topology.sources.len(), gauge);
-        let mut tasks = JoinSet::new();
-        let contexts = self.transform_contexts();
-        for (position, (node, (cx, first))) in topology.sources.iter().zip(sources).enumerate() {
-            let plan = Plan::of(Entrance::Behind(&node.name.id), topology, &contexts, sinks);
-            plan.check()
-                .map_err(|failure| StartError::Build(BuildFailures(vec![failure])))?;
-            let task = SourceTask {
-                build: Arc::clone(&node.build),
-                cx,
-                engine: Arc::clone(engine),
-                dead_letters: dead_letters.clone(),
-                plans: Plans::Same(plan),
-                share: Arc::new(budget.share(position)),
-            };
-            tasks.spawn(task.run(first));
-        }
-        let replay = self.replay(engine, dead_letters, &contexts, sinks);
-        tasks.spawn(replay.task.run(replay.first));
+        setup: &Setup,
+    ) -> Result<(Vec<SinkUnit>, Vec<SourceUnit>, SourceUnit), StartError> {
+        let builder = Builder::new(setup);
+        let topology = &setup.topology;
+        topology.for_each_name(|name, inputs| setup.board.add(name, inputs));
+        let (sinks, sources) = builder.build(|_, _| true).map_err(StartError::Build)?;
+        let (inlets, inboxes): (Inlets, Vec<_>) =
+            sinks.iter().map(|_| mpsc::channel(SINK_QUEUE)).unzip();
+        let contexts = builder.transform_contexts();
+        let mut plans = builder
+            .plans(&contexts, &inlets)
+            .map_err(StartError::Build)?;
+        let replay_plans = builder.replay_plans(&contexts, &inlets);
+        let replay = builder.replay(&setup.data_dir, topology.ids());
+        let sinks = sinks.into_iter().zip(inlets).zip(inboxes);
+        let sinks = sinks.map(|((built, inlet), inbox)| SinkUnit {
+            unit: self.sink(built, inbox, Before::nobody()),
+            inlet,
+        });
+        let sinks = sinks.collect();
+        // Every source has its share before any of them takes of it.
+        let shared: Vec<_> = sources
+            .into_iter()
+            .map(|built| (built, self.budget.share()))
+            .collect();
+        let sources = shared.into_iter().filter_map(|(built, share)| {
+            let plan = plans.remove(&built.cx.component.id)?;
+            Some(self.source(built, share, Plans::Same(plan), Before::nobody()))
+        });
+        let sources = sources.collect();
+        let share = Builder::replay_share();
+        let replay = self.source(replay, share, replay_plans, Before::nobody());
         for node in &topology.transforms {
-            let board = &self.pipeline.board;
-            board.component(&node.name.id, State::Running);
+            setup.board.component(&node.name.id, State::Running);
         }
-        Ok(tasks)
+        Ok((sinks, sources, replay))
     }
 
-    fn transform_contexts(&self) -> HashMap<Arc<str>, BuildContext> {
-        let transforms = self.pipeline.topology.transforms.iter();
-        transforms
-            .map(|node| (Arc::clone(&node.name.id), self.context(&node.name)))
-            .collect()
+    fn sink(
+        &self,
+        built: Built<dyn Sink>,
+        inbox: mpsc::Receiver<Vec<Event>>,
+        before: Before,
+    ) -> Unit {
+        let dead_letters = self.dead_letters.clone();
+        let name = built.cx.component.clone();
+        Unit::start(
+            name,
+            built.print,
+            &self.engine,
+            self.ends_refused,
+            |engine| async move {
+                before.ended(&engine).await;
+                let sink: Arc<dyn Sink> = built.component.into();
+                let worker = Worker::new(&built.cx, sink, inbox, engine, dead_letters);
+                worker.run().await;
+            },
+        )
+    }
+
+    fn source(
+        &self,
+        built: Built<dyn Source>,
+        share: Share,
+        plans: Plans,
+        before: Before,
+    ) -> SourceUnit {
+        let (plans, current) = watch::channel(plans);
+        let dead_letters = self.dead_letters.clone();
+        let name = built.cx.component.clone();
+        let unfinished = built.ends().then(|| {
+            self.unfinished.fetch_add(1, Ordering::Relaxed);
+            Arc::clone(&self.unfinished)
+        });
+        let run = |engine: Arc<Engine>| async move {
+            before.ended(&engine).await;
+            let task = SourceTask {
+                build: built.build,
+                cx: built.cx,
+                engine,
+                dead_letters,
+                plans: current,
+                share: Arc::new(share),
+                unfinished,
+            };
+            task.run(built.component).await;
+        };
+        SourceUnit {
+            unit: Unit::start(name, built.print, &self.engine, self.ends_refused, run),
+            plans,
+        }
     }
 }
 

@@ -8,12 +8,13 @@ use tapline_core::metrics::{
 };
 use tapline_core::metrics::{Counter, Gauge, IntCounter};
 use tapline_core::{Batch, ComponentName, Event, Origin, Rejected, Ticket, Verdict};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{Instrument, Span, debug_span, info_span};
 
 use super::engine::Engine;
 use super::flow::Flow;
+use super::host::Plans;
 use super::ledger::Ledger;
 use super::stage::{Broken, Care};
 use crate::budget::{Permit, Share};
@@ -34,6 +35,8 @@ pub(super) struct Pipe {
     pub(super) batches: mpsc::Receiver<Batch>,
     pub(super) share: Arc<Share>,
     pub(super) flow: Flow,
+    /// What the events go through from the next batch on, once it changes.
+    pub(super) plans: watch::Receiver<Plans>,
     pub(super) dead_letters: DeadLetters,
     pub(super) counters: PipeCounters,
 }
@@ -84,12 +87,28 @@ impl Pipe {
     }
 
     async fn take_all(&mut self) {
-        while self.ledger.room().await {
-            let Some(batch) = self.batches.recv().await else {
-                return;
-            };
-            let span = self.span_of(&batch);
-            self.take(batch).instrument(span).await;
+        loop {
+            tokio::select! {
+                biased;
+                Ok(()) = self.plans.changed() => self.exchange_flow(),
+                batch = next_batch(&self.ledger, &mut self.batches) => {
+                    let Some(batch) = batch else {
+                        return;
+                    };
+                    let span = self.span_of(&batch);
+                    self.take(batch).instrument(span).await;
+                }
+            }
+        }
+    }
+
+    /// Between two batches nothing is under way in here. The old flow lets go of its sinks, also
+    /// of those that wait for that to end.
+    fn exchange_flow(&mut self) {
+        let plan = self.plans.borrow_and_update().of(&self.partition);
+        // Who has no plan any more is about to be stopped.
+        if let Ok(plan) = plan {
+            self.flow = Flow::new(plan);
         }
     }
 
@@ -214,6 +233,14 @@ impl Pipe {
             tokio::task::yield_now().await;
         }
         Ok(())
+    }
+}
+
+/// None once no more will come. Cancel-safe.
+async fn next_batch(ledger: &Ledger, batches: &mut mpsc::Receiver<Batch>) -> Option<Batch> {
+    match ledger.room().await {
+        true => batches.recv().await,
+        false => None,
     }
 }
 

@@ -2,66 +2,55 @@
 //! every pipeline, though not in its file.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use tapline_core::metrics::Gauge;
 use tapline_core::{BuildContext, ComponentKind, ComponentName, Source};
 
-use super::engine::Engine;
+use super::build::{Builder, Built, Inlets};
 use super::flow::{Entrance, Plan};
 use super::host::Plans;
-use super::source::SourceTask;
-use super::{Builder, Inlets};
-use crate::budget::Budget;
-use crate::dead_letters::{DeadLetters, Replay};
-use crate::topology::Factory;
+use crate::budget::{Budget, Share};
+use crate::dead_letters::Replay;
+use crate::topology::Print;
 
 /// Bytes of its events in memory, beside those of the others.
 const BYTES: usize = 1 << 20;
 
-/// It, ready to run.
-pub(super) struct ReplayTask {
-    pub(super) task: SourceTask,
-    pub(super) first: Box<dyn Source>,
-}
+/// Its name; no component of a file has a colon in its own.
+const ID: &str = "dead-letters:replay";
 
 impl Builder<'_> {
-    pub(super) fn replay(
-        &self,
-        engine: &Arc<Engine>,
-        dead_letters: &DeadLetters,
-        contexts: &HashMap<Arc<str>, BuildContext>,
-        sinks: &Inlets,
-    ) -> ReplayTask {
-        let plans = self.plans(contexts, sinks);
-        let ids: Vec<Arc<str>> = plans.keys().cloned().collect();
-        let data_dir = engine.data_dir.clone();
+    /// It, for the components of the topology, ready to run.
+    pub(super) fn replay(&self, data_dir: &Path, ids: Vec<Arc<str>>) -> Built<dyn Source> {
+        let data_dir = data_dir.to_owned();
         let make = move || Box::new(Replay::new(&data_dir, ids.iter().map(|id| &**id)));
-        let first: Box<dyn Source> = make();
-        let build: Factory<dyn Source> = Arc::new(move |_: &BuildContext| Ok(make()));
-        let gauge = Gauge::new("bytes", "Not shown.").expect("a legal name");
-        let task = SourceTask {
-            build,
+        let component: Box<dyn Source> = make();
+        Built {
             cx: self.context(&ComponentName {
                 kind: ComponentKind::Source,
                 type_name: "dead_letters",
-                // No component of a file has a colon in its name.
-                id: "dead-letters:replay".into(),
+                id: ID.into(),
             }),
-            engine: Arc::clone(engine),
-            dead_letters: dead_letters.clone(),
-            plans: Plans::ByPartition(plans),
-            share: Arc::new(Budget::new(BYTES, 1, gauge).share(0)),
-        };
-        ReplayTask { task, first }
+            build: Arc::new(move |_: &BuildContext| Ok(make())),
+            print: Print::default(),
+            component,
+        }
+    }
+
+    /// Its part of the memory, beside that of the others.
+    pub(super) fn replay_share() -> Share {
+        let gauge = Gauge::new("bytes", "Not shown.").expect("a legal name");
+        Budget::new(BYTES, gauge).share()
     }
 
     /// One for each component. What a source rejected goes to whoever reads that source.
-    fn plans(
+    pub(super) fn replay_plans(
         &self,
         contexts: &HashMap<Arc<str>, BuildContext>,
         sinks: &Inlets,
-    ) -> HashMap<Arc<str>, Plan> {
+    ) -> Plans {
         let topology = &self.pipeline.topology;
         let sources = topology.sources.iter().map(|node| &node.name.id);
         let transforms = topology.transforms.iter().map(|node| &node.name.id);
@@ -69,8 +58,8 @@ impl Builder<'_> {
         let entrances = sources
             .map(|id| (id, Entrance::Behind(id)))
             .chain(readers.map(|id| (id, Entrance::Into(id))));
-        entrances
-            .map(|(id, at)| (Arc::clone(id), Plan::of(at, topology, contexts, sinks)))
-            .collect()
+        let plans =
+            entrances.map(|(id, at)| (Arc::clone(id), Plan::of(at, topology, contexts, sinks)));
+        Plans::ByPartition(plans.collect())
     }
 }

@@ -1,18 +1,20 @@
 //! Runs one source, and builds it anew when it ends although nobody told it to.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tapline_core::metrics::ERRORS;
 use tapline_core::{BuildContext, Source, SourceContext};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::chain;
 use super::engine::Engine;
 use super::host::{Host, Plans};
+use super::{Ended, chain};
 use crate::budget::Share;
 use crate::dead_letters::DeadLetters;
 use crate::lanes::Backoff;
@@ -27,8 +29,10 @@ pub(super) struct SourceTask {
     pub(super) cx: BuildContext,
     pub(super) engine: Arc<Engine>,
     pub(super) dead_letters: DeadLetters,
-    pub(super) plans: Plans,
+    pub(super) plans: watch::Receiver<Plans>,
     pub(super) share: Arc<Share>,
+    /// For a source that ends by itself: how many of those there are still.
+    pub(super) unfinished: Option<Arc<AtomicUsize>>,
 }
 
 /// The instance runs in a task of its own so that a panic ends only that.
@@ -46,6 +50,7 @@ impl SourceTask {
         let engine = Arc::clone(&self.engine);
         let build = Arc::clone(&self.build);
         let cx = self.cx.clone();
+        let unfinished = self.unfinished.clone();
         let host = SourceContext::new(Arc::new(self.into_host()), engine.stopping.clone());
         let mut rng = SmallRng::from_os_rng();
         let mut source = Some(first);
@@ -55,7 +60,16 @@ impl SourceTask {
             let (reason, why) = match source.take().map_or_else(|| build(&cx), Ok) {
                 Ok(source) => {
                     show_running(&engine, &cx);
-                    run_once(source, host.clone()).await
+                    match (run_once(source, host.clone()).await, &unfinished) {
+                        (Ok(()), Some(unfinished)) => {
+                            finished(&engine, &cx, unfinished);
+                            break;
+                        }
+                        (Ok(()), None) => {
+                            ("ended", "it ended although nobody told it to".to_owned())
+                        }
+                        (Err(ended), _) => ended,
+                    }
                 }
                 Err(error) => ("build", chain(&error)),
             };
@@ -85,6 +99,7 @@ impl SourceTask {
             plans: self.plans,
             share: self.share,
             opened: Default::default(),
+            progress: Default::default(),
         }
     }
 }
@@ -97,14 +112,30 @@ fn show_running(engine: &Engine, cx: &BuildContext) {
     engine.board.component(id, State::Running);
 }
 
-/// Why it ended: a metric label, and for a human.
-async fn run_once(mut source: Box<dyn Source>, cx: SourceContext) -> (&'static str, String) {
+/// The last source that ends by itself ends the pipeline.
+fn finished(engine: &Engine, cx: &BuildContext, unfinished: &AtomicUsize) {
+    // Told to stop, it ends as well.
+    if engine.is_stopping() {
+        return;
+    }
+    tracing::info!(component = %cx.component, "everything is read and settled");
+    if unfinished.fetch_sub(1, Ordering::Relaxed) == 1 {
+        engine.end(Ended::Finished);
+    }
+}
+
+/// # Errors
+/// Why it ended otherwise than well: a metric label, and for a human.
+async fn run_once(
+    mut source: Box<dyn Source>,
+    cx: SourceContext,
+) -> Result<(), (&'static str, String)> {
     let task = tokio::spawn(async move { source.run(cx).await });
     let mut task = AbortOnDrop(task);
     match (&mut task.0).await {
-        Ok(Ok(())) => ("ended", "it ended although nobody told it to".to_owned()),
-        Ok(Err(error)) => ("ended", chain(&error)),
-        Err(_) => ("panicked", "it panicked".to_owned()),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(("ended", chain(&error))),
+        Err(_) => Err(("panicked", "it panicked".to_owned())),
     }
 }
 

@@ -14,7 +14,7 @@ use tapline_core::{
     Metadata, OpenError, Output, Sink, SinkLimits, Source, SourceContext, SourceError,
     StreamIdentity, Transform,
 };
-use tapline_runtime::topology::{Node, Topology};
+use tapline_runtime::topology::{Node, Print, Topology};
 use tapline_runtime::{Running, Runtime, Setup};
 
 /// What a counting source reads: events 1 to `last`, several per batch.
@@ -261,6 +261,7 @@ pub(crate) fn source(id: &str, source: &Counting) -> Node<dyn Source> {
     let source = source.clone();
     Node {
         name: name(ComponentKind::Source, id),
+        print: Print::default(),
         inputs: Vec::new(),
         build: Arc::new(move |_| Ok(Box::new(source.clone()))),
     }
@@ -273,6 +274,7 @@ pub(crate) fn transform(
 ) -> Node<dyn Transform> {
     Node {
         name: name(ComponentKind::Transform, id),
+        print: Print::default(),
         inputs: vec![input.into()],
         build: Arc::new(move |_| Ok(Box::new(Applied(apply)))),
     }
@@ -282,6 +284,7 @@ pub(crate) fn sink(id: &str, input: &str, sink: &Told) -> Node<dyn Sink> {
     let sink = sink.clone();
     Node {
         name: name(ComponentKind::Sink, id),
+        print: Print::default(),
         inputs: vec![input.into()],
         build: Arc::new(move |_| Ok(Box::new(sink.clone()))),
     }

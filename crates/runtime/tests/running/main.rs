@@ -3,6 +3,7 @@
 mod fakes;
 mod losses;
 mod outages;
+mod reloads;
 mod replays;
 mod sources;
 mod state;

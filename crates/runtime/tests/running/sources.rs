@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tapline_core::{ComponentKind, Health, Source, SourceContext, SourceError};
 use tapline_runtime::status::State;
-use tapline_runtime::topology::{Node, Topology};
+use tapline_runtime::topology::{Node, Print, Topology};
 use tapline_runtime::{Runtime, Stopped};
 use tokio::time::Instant;
 
@@ -55,6 +55,7 @@ async fn check(end: End, reason: &str) {
     let template = numbers.clone();
     let source = Node::<dyn Source> {
         name: name(ComponentKind::Source, "alerts"),
+        print: Print::default(),
         inputs: Vec::new(),
         build: Arc::new(move |_| {
             Ok(Box::new(Mortal {
@@ -128,6 +129,7 @@ async fn a_source_is_shown_as_degraded_while_any_of_its_partitions_is() {
     let says = Says(Arc::new(tokio::sync::Mutex::new(said)));
     let source = Node::<dyn Source> {
         name: name(ComponentKind::Source, "alerts"),
+        print: Print::default(),
         inputs: Vec::new(),
         build: Arc::new(move |_| Ok(Box::new(says.clone()))),
     };

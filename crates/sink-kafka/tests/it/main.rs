@@ -35,6 +35,7 @@ fn context() -> BuildContext {
         config_dir: std::env::temp_dir(),
         network: NetworkSettings::default(),
         shared: Shared::default(),
+        backfill: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! One file per command; the demo, which is made of all of them, has a folder of its own.
 
+pub(crate) mod backfill;
 pub(crate) mod dead_letters;
 pub(crate) mod normalize;
 pub(crate) mod run;
@@ -26,7 +27,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
     Ok(output)
 }
 
-/// Completes at the first SIGHUP from now on: a closed terminal, or an operator who wants a reload.
+/// Completes at the first SIGHUP from now on: a closed terminal.
 pub(crate) async fn hang_up() -> std::io::Result<()> {
     signal(SignalKind::hangup())?.recv().await;
     Ok(())

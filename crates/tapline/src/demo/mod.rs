@@ -96,7 +96,7 @@ impl Stage {
         readers.spawn(broker.consume(arrivals.clone())?);
         readers.spawn(receiver.serve(arrivals.clone()));
         let pipeline = validate::load(&file).context("the pipeline file of the demo")?;
-        let service = Service::start(pipeline).await?;
+        let service = Service::start(pipeline, None).await?;
         let progress = Progress::new(&service, &file);
         Ok(Self {
             readers,

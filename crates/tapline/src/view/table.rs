@@ -8,7 +8,7 @@ use tapline_core::metrics::{
     ComponentMetrics, Metrics, RECEIVED_EVENTS, SENT_EVENTS, SOURCE_LAG_SECONDS,
 };
 use tapline_core::{ComponentKind, ComponentName};
-use tapline_runtime::status::{ComponentStatus, StatusBoard};
+use tapline_runtime::status::{ComponentStatus, Progress, StatusBoard};
 
 /// Turns the board and the metrics of a process into lines.
 pub(crate) struct ComponentTable {
@@ -65,6 +65,12 @@ impl ComponentTable {
         if let Some(lag) = largest_lag(&metrics, component) {
             line.push_str(&format!("   lag {lag:.0} s"));
         }
+        if let Some(progress) = slowest(component) {
+            line.push_str(&format!("   {:.1} % read", progress.done * 100.0));
+            if let Some(end) = progress.expected_end.filter(|_| progress.done < 1.0) {
+                line.push_str(&format!(", all about {end:.0}"));
+            }
+        }
         if let Some(detail) = &component.detail {
             line.push_str(&format!("   {detail}"));
         }
@@ -81,6 +87,12 @@ impl ComponentTable {
         let seconds = now.duration_since(then).as_secs_f64().max(0.001);
         count.saturating_sub(earlier) as f64 / seconds
     }
+}
+
+/// The progress of the partition that is over last.
+fn slowest(component: &ComponentStatus) -> Option<Progress> {
+    let progress = component.partitions.values().filter_map(|it| it.progress);
+    progress.min_by(|some, other| some.done.total_cmp(&other.done))
 }
 
 /// The lag of the partition that is furthest behind; only sources have partitions.

@@ -23,7 +23,7 @@ use crate::run::flow::{Entrance, Plan};
 use crate::run::host::{Host, Plans};
 use crate::settling::SettlingLimits;
 use crate::status::{State, StatusBoard};
-use crate::topology::{Node, Topology};
+use crate::topology::{Node, Print, Topology};
 
 /// Checkpoints in memory; fails while it is told to.
 #[derive(Default)]
@@ -117,6 +117,7 @@ impl Rig {
             stopping,
             abandoned,
             end: watch::channel(None).0,
+            ends_refused: true,
             partitions: TaskTracker::new(),
             open: Default::default(),
             unsettled: Default::default(),
@@ -127,9 +128,10 @@ impl Rig {
             cx: cx.clone(),
             engine,
             dead_letters,
-            plans: Plans::Same(plan(&source, inlet)),
-            share: Arc::new(Budget::new(1 << 20, 1, gauge).share(0)),
+            plans: watch::channel(Plans::Same(plan(&source, inlet))).1,
+            share: Arc::new(Budget::new(1 << 20, gauge).share()),
             opened: Default::default(),
+            progress: Default::default(),
         };
         Self {
             store,
@@ -192,6 +194,7 @@ fn plan(source: &ComponentName, inlet: mpsc::Sender<Vec<Event>>) -> Plan {
         name: name(ComponentKind::Sink, "lake"),
         inputs: vec![Arc::clone(&source.id)],
         build: Arc::new(|_| Err(BuildError::new("", "the test plays the sink"))),
+        print: Print::default(),
     };
     let topology = Topology {
         sources: Vec::new(),
