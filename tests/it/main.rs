@@ -7,6 +7,7 @@ mod dead_letters;
 mod eventhub_amqp;
 mod eventhub_judge;
 mod eventhub_kafka;
+mod exactly_once;
 mod pipeline;
 mod promises;
 mod reload;

@@ -25,6 +25,7 @@ mod severity;
 mod sink;
 mod source;
 mod tables;
+mod transaction;
 mod transform;
 
 pub use batch::{Batch, Checkpoint, Cursor, Rejected};
@@ -42,4 +43,8 @@ pub use source::{
     SourceHost, Stopped, StreamIdentity,
 };
 pub use tables::{hunting_table, hunting_tables};
+pub use transaction::{
+    Advance, Advanced, Durable, Fenced, PartitionKey, Reach, Tenure, TransactionalConfig,
+    TransactionalSink,
+};
 pub use transform::{Output, Transform, TransformConfig};

@@ -115,6 +115,10 @@ metrics! {
         "One delivery attempt, until confirmed.";
     SINK_RETRIES = Counter component "tapline_sink_retries_total" ["reason"]
         "Events handed to the sink once more.";
+    SINK_TRANSACTIONS = Counter component "tapline_sink_transactions_total" ["outcome"]
+        "Transactions; outcome is committed, or why one was aborted.";
+    SINK_OWNED_PARTITIONS = Gauge component "tapline_sink_owned_partitions" []
+        "Partitions of the control topic that are ours; with exactly_once.";
     NORMALIZED_FIELDS = Counter component "tapline_normalize_fields_total" ["kind", "placed"]
         "Input fields by where they went: mapped, unmapped, or unknown to the mapping.";
     NORMALIZED_LOSSES = Counter component "tapline_normalize_losses_total" ["reason"]

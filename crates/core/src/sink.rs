@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
-use crate::{BuildContext, BuildError, Event, Problem};
+use crate::{BuildContext, BuildError, Event, Problem, TransactionalConfig};
 
 /// Settings of one sink type, as written under `config:`.
 pub trait SinkConfig: DeserializeOwned + Clone + Send + Sync + 'static {
@@ -20,6 +20,11 @@ pub trait SinkConfig: DeserializeOwned + Clone + Send + Sync + 'static {
     /// # Errors
     /// [`BuildError`] when a file or a secret that the settings name cannot be used.
     fn build(&self, cx: &BuildContext) -> Result<Box<dyn Sink>, BuildError>;
+    /// How the sink is built instead, if its settings ask for events and cursors that become
+    /// durable together.
+    fn transactional(&self) -> Option<&dyn TransactionalConfig> {
+        None
+    }
 }
 
 /// Delivers events. Batching, retry, order per lane, and settling are the runtime's.

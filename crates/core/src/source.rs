@@ -87,6 +87,11 @@ pub trait SourceHost: Send + Sync {
     /// Reads the checkpoint of a partition and connects it.
     async fn open(&self, partition: &str, stream: StreamIdentity) -> Result<Partition, OpenError>;
 
+    /// Whether this process is to read a partition now; none if the source decides that itself.
+    fn owns(&self, _partition: &str) -> Option<bool> {
+        None
+    }
+
     /// Notes how the reading of a partition is going; who shows nothing to people may ignore it.
     fn report(&self, _partition: &str, _health: Health) {}
 
@@ -118,7 +123,8 @@ impl SourceContext {
         Self { host, stop }
     }
 
-    /// Opens a partition at its last checkpoint.
+    /// Opens a partition at its last checkpoint. Waits while another process reads it, if
+    /// [`SourceContext::owns`] says that this is not the source's to decide.
     ///
     /// # Errors
     /// [`OpenError::ForeignCheckpoint`] if the name was used for another stream before.
@@ -128,6 +134,12 @@ impl SourceContext {
         stream: StreamIdentity,
     ) -> Result<Partition, OpenError> {
         self.host.open(partition, stream).await
+    }
+
+    /// Whether this process is to read a partition now; none if the source decides that itself,
+    /// such as by a consumer group of its service.
+    pub fn owns(&self, partition: &str) -> Option<bool> {
+        self.host.owns(partition)
     }
 
     /// Says how the reading of a partition is going; once per change is enough.
@@ -158,6 +170,9 @@ impl SourceContext {
 pub enum Control {
     /// Something was lost: read again from here, keyed entries included.
     Rewind(Checkpoint),
+    /// Another process is to read it: let go of the partition. What was sent and is not durable
+    /// is void; [`SourceContext::open`] waits until it is ours again.
+    Revoked,
     /// Read no more.
     Stop,
 }
@@ -256,6 +271,17 @@ impl Partition {
         batch.durable = Some(durable);
         self.send(batch).await?;
         wait.await.map_err(|_| Stopped)
+    }
+
+    /// Whether it was taken away: why [`Partition::commit`] may have failed although nobody stops.
+    pub fn is_revoked(&mut self) -> bool {
+        // What else was said is of no use to who lets go.
+        while let Ok(control) = self.control.try_recv() {
+            if matches!(control, Control::Revoked) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Waits for the next word of the runtime. Cancel-safe.

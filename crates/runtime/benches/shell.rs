@@ -114,6 +114,7 @@ fn topology(source: &Reused, sink: &Counter) -> Topology {
             inputs: vec!["alerts".into()],
             build: Arc::new(move |_| Ok(Box::new(sink.clone()))),
         }],
+        ..Topology::default()
     }
 }
 

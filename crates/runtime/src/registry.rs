@@ -3,10 +3,9 @@
 use std::any::{TypeId, type_name};
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::de::DeserializeOwned;
 use tapline_core::{
     BuildContext, BuildError, ComponentKind, CursorForm, Problem, Sink, SinkConfig, Source,
-    SourceConfig, Transform, TransformConfig,
+    SourceConfig, TransactionalSink, Transform, TransformConfig,
 };
 
 use crate::config::{AnyFactory, ConfigBlock, Findings, Mistake};
@@ -81,9 +80,12 @@ impl Registry {
     /// Adds a sink type.
     pub fn sink<C: SinkConfig>(&mut self) -> &mut Self {
         self.add::<C>(ComponentKind::Sink, C::TYPE, |block, findings| {
-            block
-                .factory::<OfSink<C>, _>(findings)
-                .map(AnyFactory::Sink)
+            let settings = block.read::<OfSink<C>, dyn Sink>(findings)?;
+            if settings.config.0.transactional().is_none() {
+                return Some(AnyFactory::Sink(settings.factory()));
+            }
+            let settings = settings.map(|OfSink(config)| OfTransactionalSink(config));
+            Some(AnyFactory::Transactional(settings.factory()))
         })
     }
 
@@ -156,7 +158,7 @@ impl Registry {
 }
 
 /// What the three kinds of settings have in common.
-pub(crate) trait Configurable<T: ?Sized>: DeserializeOwned + Send + Sync + 'static {
+pub(crate) trait Configurable<T: ?Sized>: Send + Sync + 'static {
     fn problems(&self) -> Vec<Problem>;
     fn build(&self, cx: &BuildContext) -> Result<Box<T>, BuildError>;
 }
@@ -183,3 +185,19 @@ macro_rules! configurable {
 configurable!(OfSource: SourceConfig => Source);
 configurable!(OfTransform: TransformConfig => Transform);
 configurable!(OfSink: SinkConfig => Sink);
+
+/// Settings of a sink that ask for events and cursors that become durable together.
+struct OfTransactionalSink<C: SinkConfig>(C);
+
+impl<C: SinkConfig> Configurable<dyn TransactionalSink> for OfTransactionalSink<C> {
+    fn problems(&self) -> Vec<Problem> {
+        self.0.problems()
+    }
+
+    fn build(&self, cx: &BuildContext) -> Result<Box<dyn TransactionalSink>, BuildError> {
+        match self.0.transactional() {
+            Some(config) => config.build(cx),
+            None => Err(BuildError::new("", "it no longer asks for transactions")),
+        }
+    }
+}

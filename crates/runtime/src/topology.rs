@@ -3,7 +3,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use tapline_core::{BuildContext, BuildError, ComponentName, Sink, Source, Transform};
+use tapline_core::{
+    BuildContext, BuildError, ComponentName, Sink, Source, TransactionalSink, Transform,
+};
 
 /// Builds one component from its parsed settings.
 pub type Factory<T> = Arc<dyn Fn(&BuildContext) -> Result<Box<T>, BuildError> + Send + Sync>;
@@ -47,6 +49,8 @@ pub struct Topology {
     pub transforms: Vec<Node<dyn Transform>>,
     /// Where events go.
     pub sinks: Vec<Node<dyn Sink>>,
+    /// Where events go together with the cursors behind them. No source leads to two of them.
+    pub transactional: Vec<Node<dyn TransactionalSink>>,
 }
 
 impl Topology {
@@ -66,6 +70,9 @@ impl Topology {
             each(&node.name, &node.inputs);
         }
         for node in &self.sinks {
+            each(&node.name, &node.inputs);
+        }
+        for node in &self.transactional {
             each(&node.name, &node.inputs);
         }
     }

@@ -1,14 +1,19 @@
 //! What users write under `config:` of a sink of type `kafka`, and its checks.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
-use tapline_core::{BuildContext, BuildError, Problem, Sink, SinkConfig};
+use tapline_core::{BuildContext, BuildError, Problem, Sink, SinkConfig, TransactionalConfig};
 
 use crate::setting::{self, Setting};
 use crate::settings;
 use crate::sink::Kafka;
 use crate::topic::TopicTemplate;
+
+/// Default of `transaction_interval_ms`, and the most that it may be.
+const INTERVAL_MS: u64 = 100;
+const LONGEST_INTERVAL_MS: u64 = 5000;
 
 /// Settings of a Kafka sink.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,9 +27,15 @@ pub struct KafkaConfig {
     /// What the record key is made of; order is kept per key.
     #[serde(default)]
     pub key: Key,
-    /// Events and cursors in one transaction. Not in this version.
+    /// Events and the cursors of their sources in one transaction: whoever reads only what is
+    /// committed (`isolation.level=read_committed`) sees each event once. Needs topics of its own,
+    /// named after the pipeline and the sink, and excludes a `spool`.
     #[serde(default)]
     pub exactly_once: bool,
+    /// With `exactly_once`: how long an event may wait for others to share its transaction, in
+    /// milliseconds; 100 unless set. Less means less delay and more work for the brokers.
+    #[serde(default)]
+    pub transaction_interval_ms: Option<u64>,
     /// Settings handed to librdkafka as they are; a value may be a secret, such as
     /// `sasl.password: { env: KAFKA_PASSWORD }`. What would break a promise is refused.
     #[serde(default, deserialize_with = "setting::by_name")]
@@ -63,18 +74,45 @@ impl SinkConfig for KafkaConfig {
         if let Err(error) = TopicTemplate::parse(&self.topic) {
             problems.push(Problem::new("topic", error.to_string()));
         }
-        if self.exactly_once {
-            problems.push(Problem::new(
-                "exactly_once",
-                "is not in this version; leave it out, or false",
-            ));
-        }
+        problems.extend(self.problems_of_transactions());
         problems.extend(settings::problems(&self.librdkafka));
         problems
     }
 
+    fn transactional(&self) -> Option<&dyn TransactionalConfig> {
+        self.exactly_once.then_some(self)
+    }
+
     fn build(&self, cx: &BuildContext) -> Result<Box<dyn Sink>, BuildError> {
         Ok(Box::new(Kafka::new(self, cx)?))
+    }
+}
+
+impl KafkaConfig {
+    pub(crate) fn transaction_interval(&self) -> Duration {
+        Duration::from_millis(self.transaction_interval_ms.unwrap_or(INTERVAL_MS))
+    }
+
+    fn problems_of_transactions(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut wrong = |path: &str, why: &str| problems.push(Problem::new(path, why));
+        match self.transaction_interval_ms {
+            Some(_) if !self.exactly_once => wrong(
+                "transaction_interval_ms",
+                "has a meaning only with exactly_once: true",
+            ),
+            Some(ms) if !(1..=LONGEST_INTERVAL_MS).contains(&ms) => wrong(
+                "transaction_interval_ms",
+                "expected 1 to 5000: a transaction is given up after 15 s",
+            ),
+            _ => {}
+        }
+        if self.exactly_once {
+            for (key, why) in settings::against_transactions(&self.librdkafka) {
+                wrong(&format!("librdkafka.{key}"), why);
+            }
+        }
+        problems
     }
 }
 
@@ -96,14 +134,14 @@ mod tests {
     #[test]
     fn all_mistakes_are_told_at_once() {
         let told = problems(serde_json::json!({
-            "brokers": ["localhost", "good:9092"], "topic": "x.{sort}", "exactly_once": true,
+            "brokers": ["localhost", "good:9092"], "topic": "x.{sort}", "transaction_interval_ms": 50,
             "librdkafka": {"acks": 1, "linger.mss": 5, "compression.type": "lz4", "linger.ms": "soon",
                 "sasl.oauthbearer.client.secret": {"env": "KAFKA_SECRET"}},
         }));
         let expected = [
             "brokers[0]: expected host:port",
             "topic: unknown placeholder {sort}",
-            "exactly_once: is not in this version",
+            "transaction_interval_ms: has a meaning only with exactly_once",
             "librdkafka.acks: is set by tapline",
             "librdkafka.linger.ms: ",
             "librdkafka.linger.mss: librdkafka knows no such setting",

@@ -15,6 +15,7 @@
 
 mod calls;
 mod config;
+mod exactly_once;
 mod faults;
 mod produce;
 mod record;

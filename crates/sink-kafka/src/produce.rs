@@ -106,6 +106,17 @@ impl Opened {
         Ok(())
     }
 
+    /// The word that travels with the record at `position`, for one that goes another way.
+    pub(crate) fn opaque(&self, position: usize) -> usize {
+        Calls::opaque(self.number, position)
+    }
+
+    /// Settles a record that goes another way, and that librdkafka will never take.
+    pub(crate) fn report(&self, position: usize, code: RDKafkaErrorCode) {
+        let failure = Some((position, code));
+        self.producer.context().arrive(self.number, failure);
+    }
+
     /// Settles the next record, which librdkafka will never take.
     pub(crate) fn refuse(&mut self, position: usize, code: RDKafkaErrorCode) {
         self.dealt_with += 1;

@@ -37,6 +37,10 @@ const REFUSED: &[(&str, &str)] = &[
         "order needs at most five",
     ),
     ("transactional.id", "it belongs to exactly_once"),
+    (
+        "transaction.timeout.ms",
+        "takeovers and timeouts are made to fit it",
+    ),
     ("queue.buffering.max.messages", "memory is bounded in bytes"),
     ("bootstrap.servers", "write it as brokers"),
     ("metadata.broker.list", "write it as brokers"),
@@ -105,6 +109,31 @@ pub(crate) fn producer(
     Ok(config)
 }
 
+/// What every client needs of a producer's configuration: where the cluster is, and how to get in.
+pub(crate) fn connection(producer: &ClientConfig) -> ClientConfig {
+    const STARTS: &[&str] = &[
+        "bootstrap.servers",
+        "broker.",
+        "client.",
+        "connections.",
+        "enable.sasl.",
+        "enable.ssl.",
+        "reconnect.",
+        "retry.",
+        "sasl.",
+        "security.",
+        "socket.",
+        "ssl.",
+    ];
+    let mut config = ClientConfig::new();
+    for (key, value) in producer.config_map() {
+        if STARTS.iter().any(|start| key.starts_with(start)) {
+            config.set(key, value);
+        }
+    }
+    config
+}
+
 /// The vendored OpenSSL does not know where this system keeps its certificates.
 fn trust_the_system(config: &mut ClientConfig) {
     let encrypted = config
@@ -121,6 +150,28 @@ fn trust_the_system(config: &mut ClientConfig) {
 /// Mistakes in the user's own settings, one for each, in order of their names.
 pub(crate) fn problems(own: &BTreeMap<String, Setting>) -> Vec<Problem> {
     own.iter().filter_map(problem).collect()
+}
+
+/// Settings that fit no transaction.
+pub(crate) fn against_transactions(
+    own: &BTreeMap<String, Setting>,
+) -> impl Iterator<Item = (&String, &'static str)> {
+    own.iter().filter_map(|(key, setting)| {
+        let Setting::Plain(value) = setting else {
+            return None;
+        };
+        let ms = value.parse::<u64>().ok();
+        let why = match key.as_str() {
+            "socket.timeout.ms" if ms > Some(14_000) => {
+                "with exactly_once at most 14000, since a transaction is given up after 15 s"
+            }
+            "linger.ms" | "queue.buffering.max.ms" if ms > Some(1000) => {
+                "with exactly_once at most 1000, since a transaction is given up after 15 s"
+            }
+            _ => return None,
+        };
+        Some((key, why))
+    })
 }
 
 fn problem((key, setting): (&String, &Setting)) -> Option<Problem> {

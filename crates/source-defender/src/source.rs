@@ -1,5 +1,6 @@
-//! The running source: one task per tenant, and a ticker for their lag.
+//! The running source: one task per tenant.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,10 @@ const SIEM_RESOURCE: &str = "https://graph.windows.net";
 const TICK: Duration = Duration::from_secs(1);
 
 /// Reads one API of one or many tenants.
-pub(crate) struct Defender {
+pub(crate) struct Defender(Arc<Tenancy>);
+
+/// What the readings of all tenants share.
+struct Tenancy {
     config: DefenderConfig,
     client: Client,
     query: Query,
@@ -59,6 +63,8 @@ struct Tenant {
 enum Ended {
     Told,
     Abandoned,
+    /// Another process reads it now.
+    Revoked,
     /// All of a span is read and settled.
     Done,
 }
@@ -79,7 +85,7 @@ impl Defender {
             .client(&cx.network)
             .map_err(|error| BuildError::new("tls", error))?;
         let query = Query::new(config).map_err(|error| BuildError::new("endpoints", error))?;
-        Ok(Self {
+        Ok(Self(Arc::new(Tenancy {
             client,
             query,
             audience: audience(config),
@@ -90,9 +96,11 @@ impl Defender {
             answers: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
             config: config.clone(),
             backfill: cx.backfill,
-        })
+        })))
     }
+}
 
+impl Tenancy {
     /// Opens the partition of a tenant.
     async fn open(&self, tenant: &Tenant, cx: &SourceContext) -> Result<Reader, OpenError> {
         let (name, stream) = self.stream(tenant);
@@ -178,59 +186,53 @@ impl Defender {
         }
     }
 
-    async fn open_all(&self, cx: &SourceContext) -> Result<Vec<Reader>, OpenError> {
-        let mut readers = Vec::with_capacity(self.tenants.len());
-        for tenant in &self.tenants {
-            readers.push(self.open(tenant, cx).await?);
+    /// Reads a tenant whenever that is ours to do.
+    async fn tend(&self, tenant: &Tenant, cx: &SourceContext) -> Result<Ended, OpenError> {
+        loop {
+            let reader = self.open(tenant, cx).await?;
+            match reader.run(cx).await {
+                Ended::Revoked => {}
+                ended => return Ok(ended),
+            }
         }
-        Ok(readers)
     }
 }
 
 #[async_trait]
 impl Source for Defender {
     async fn run(&mut self, cx: SourceContext) -> Result<(), SourceError> {
-        let readers = match self.open_all(&cx).await {
-            Ok(readers) => readers,
-            Err(OpenError::Stopped(_)) => return Ok(()),
-            Err(error) => return Err(SourceError(error.to_string())),
-        };
-        let healths: Vec<_> = readers.iter().map(|it| Arc::clone(&it.health)).collect();
         let mut tasks = JoinSet::new();
-        for reader in readers {
-            tasks.spawn(reader.run(cx.clone()));
+        for tenant in 0..self.0.tenants.len() {
+            let (tenancy, cx) = (Arc::clone(&self.0), cx.clone());
+            tasks.spawn(async move { tenancy.tend(&tenancy.tenants[tenant], &cx).await });
         }
-        let ended = watch(&mut tasks, &healths, &cx).await;
+        let ended = watch(&mut tasks, &cx).await;
         tasks.shutdown().await;
         if cx.is_stopped() {
             // The answer to a request under way may hold the only copy of the next refresh token.
-            self.pool.idle().await;
+            self.0.pool.idle().await;
         }
         ended
     }
 }
 
-/// Lets the lags grow until all tasks ended, or one of them did without being told to.
+/// Waits until all tasks ended, or one of them did without being told to.
 async fn watch(
-    tasks: &mut JoinSet<Ended>,
-    healths: &[Arc<Health>],
+    tasks: &mut JoinSet<Result<Ended, OpenError>>,
     cx: &SourceContext,
 ) -> Result<(), SourceError> {
-    let mut ticks = tokio::time::interval(TICK);
-    loop {
-        tokio::select! {
-            task = tasks.join_next() => match task {
-                None => return Ok(()),
-                Some(Ok(Ended::Told | Ended::Done)) => {}
-                Some(Ok(Ended::Abandoned)) if cx.is_stopped() => {}
-                Some(Ok(Ended::Abandoned)) => {
-                    return Err(SourceError("a partition takes no more batches".to_owned()));
-                }
-                Some(Err(error)) => return Err(SourceError(error.to_string())),
-            },
-            _ = ticks.tick() => healths.iter().for_each(|health| health.tick()),
+    while let Some(task) = tasks.join_next().await {
+        match task {
+            Ok(Err(OpenError::Stopped(_))) => {}
+            Ok(Ok(Ended::Abandoned)) if !cx.is_stopped() => {
+                return Err(SourceError("a partition takes no more batches".to_owned()));
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(SourceError(error.to_string())),
+            Err(error) => return Err(SourceError(error.to_string())),
         }
     }
+    Ok(())
 }
 
 /// One partition and its reading.
@@ -244,18 +246,20 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run(mut self, cx: SourceContext) -> Ended {
+    async fn run(mut self, cx: &SourceContext) -> Ended {
+        let health = Arc::clone(&self.health);
         tokio::select! {
             biased;
             () = cx.stopped() => Ended::Told,
-            ended = self.read(&cx) => ended,
+            ended = self.read(cx) => ended,
+            never = tick(&health) => match never {},
         }
     }
 
     /// Reads until told to stop, or until a span is read.
     async fn read(&mut self, cx: &SourceContext) -> Ended {
         if self.is_new && self.make_start_durable().await.is_err() {
-            return Ended::Abandoned;
+            return self.abandoned();
         }
         info!(stream = self.partition.name(), from = %self.reading.tables.position.newest, "reading");
         loop {
@@ -264,11 +268,12 @@ impl Reader {
                 biased;
                 control = self.partition.control() => match control {
                     Control::Stop => return Ended::Told,
+                    Control::Revoked => return Ended::Revoked,
                     Control::Rewind(checkpoint) => self.reading.rewind(&checkpoint),
                 },
                 turn = after(room, self.reading.next()) => {
                     let Ok(turn) = turn else {
-                        return Ended::Abandoned;
+                        return self.abandoned();
                     };
                     let Some(turn) = turn else {
                         match self.all_settled(cx).await {
@@ -277,7 +282,7 @@ impl Reader {
                         }
                     };
                     if self.partition.send(turn.batch).await.is_err() {
-                        return Ended::Abandoned;
+                        return self.abandoned();
                     }
                     self.show_progress(cx);
                 }
@@ -299,6 +304,7 @@ impl Reader {
         }
         match self.partition.control().await {
             Control::Stop => Some(Ended::Abandoned),
+            Control::Revoked => Some(Ended::Revoked),
             Control::Rewind(checkpoint) => {
                 self.reading.rewind(&checkpoint);
                 None
@@ -320,10 +326,27 @@ impl Reader {
         }
     }
 
+    /// Why the runtime takes no more.
+    fn abandoned(&mut self) -> Ended {
+        match self.partition.is_revoked() {
+            true => Ended::Revoked,
+            false => Ended::Abandoned,
+        }
+    }
+
     /// The first start decides from where on nothing is lost, also if nothing can be read yet.
     async fn make_start_durable(&mut self) -> Result<(), tapline_core::Stopped> {
         let start = self.reading.tables.position.encode();
         self.partition.commit(start).await
+    }
+}
+
+/// Lets the lag grow while nothing is read; never ends.
+async fn tick(health: &Health) -> Infallible {
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        ticks.tick().await;
+        health.tick();
     }
 }
 

@@ -134,7 +134,7 @@ impl Feeding<'_> {
             tokio::select! {
                 biased;
                 control = partition.control() => match control {
-                    Control::Stop => return,
+                    Control::Stop | Control::Revoked => return,
                     Control::Rewind(checkpoint) => self.rewind(&checkpoint.cursor),
                 },
                 batch = self.next() => {

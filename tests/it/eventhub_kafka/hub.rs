@@ -9,14 +9,14 @@ use tapline_e2e::arrivals::Arrivals;
 use tapline_e2e::services::kafka::Kafka;
 use tapline_e2e::wait_for;
 
-pub(super) const HUB: &str = "defender";
-pub(super) const NAMESPACE: &str = "contoso.servicebus.windows.net";
+pub(crate) const HUB: &str = "defender";
+pub(crate) const NAMESPACE: &str = "contoso.servicebus.windows.net";
 /// Records of a message.
-pub(super) const RECORDS: usize = 10;
+pub(crate) const RECORDS: usize = 10;
 
 /// A source that reads the hub in clear text, and a sink beside it; `more` are further settings of
 /// the source, indented by six blanks.
-pub(super) fn source(kafka: &Kafka, group: &str, more: &str) -> String {
+pub(crate) fn source(kafka: &Kafka, group: &str, more: &str) -> String {
     format!(
         r#"sources:
   hunting:
@@ -35,7 +35,7 @@ pub(super) fn source(kafka: &Kafka, group: &str, more: &str) -> String {
 }
 
 /// A producer that never puts a message in twice.
-pub(super) fn producer(kafka: &Kafka) -> anyhow::Result<FutureProducer> {
+pub(crate) fn producer(kafka: &Kafka) -> anyhow::Result<FutureProducer> {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", kafka.address())
@@ -46,32 +46,32 @@ pub(super) fn producer(kafka: &Kafka) -> anyhow::Result<FutureProducer> {
 }
 
 /// A row of AlertInfo, as it is streamed.
-pub(super) fn record(name: &str) -> String {
+pub(crate) fn record(name: &str) -> String {
     format!(
         r#"{{"time":"2026-03-04T05:06:07Z","tenantId":"t-1","category":"AdvancedHunting-AlertInfo","properties":{{"AlertId":"{name}"}}}}"#
     )
 }
 
 /// The names of a message's records.
-pub(super) fn names(message: usize) -> impl Iterator<Item = String> {
+pub(crate) fn names(message: usize) -> impl Iterator<Item = String> {
     (0..RECORDS).map(move |row| format!("{message}-{row}"))
 }
 
 /// A message of ten records.
-pub(super) fn message(number: usize) -> String {
+pub(crate) fn message(number: usize) -> String {
     let rows: Vec<_> = names(number).map(|name| record(&name)).collect();
     format!(r#"{{"records":[{}]}}"#, rows.join(","))
 }
 
 /// Puts a message into the hub, wherever it falls.
-pub(super) async fn put(producer: &FutureProducer, message: &str) -> anyhow::Result<()> {
+pub(crate) async fn put(producer: &FutureProducer, message: &str) -> anyhow::Result<()> {
     let record = FutureRecord::<(), _>::to(HUB).payload(message);
     let sent = producer.send(record, Duration::from_secs(120)).await;
     sent.map(drop).map_err(|(error, _)| error.into())
 }
 
 /// Puts messages of ten records each into the hub.
-pub(super) async fn fill(kafka: &Kafka, numbers: std::ops::Range<usize>) -> anyhow::Result<()> {
+pub(crate) async fn fill(kafka: &Kafka, numbers: std::ops::Range<usize>) -> anyhow::Result<()> {
     let producer = producer(kafka)?;
     for number in numbers {
         put(&producer, &message(number)).await?;
@@ -80,12 +80,12 @@ pub(super) async fn fill(kafka: &Kafka, numbers: std::ops::Range<usize>) -> anyh
 }
 
 /// How often each record of a hub has arrived, by its name.
-pub(super) fn arrived(arrivals: &Arrivals) -> BTreeMap<String, usize> {
+pub(crate) fn arrived(arrivals: &Arrivals) -> BTreeMap<String, usize> {
     arrived_in(arrivals, "")
 }
 
 /// The same of topics whose names begin so.
-pub(super) fn arrived_in(arrivals: &Arrivals, topic: &str) -> BTreeMap<String, usize> {
+pub(crate) fn arrived_in(arrivals: &Arrivals, topic: &str) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     let records = arrivals.records().into_iter();
     for record in records.filter(|record| record.topic.starts_with(topic)) {
@@ -97,7 +97,7 @@ pub(super) fn arrived_in(arrivals: &Arrivals, topic: &str) -> BTreeMap<String, u
 }
 
 /// Waits until so many records have arrived.
-pub(super) async fn wait_for_records(arrivals: &Arrivals, count: usize) {
+pub(crate) async fn wait_for_records(arrivals: &Arrivals, count: usize) {
     wait_for(&format!("{count} records"), 120, async || {
         (arrivals.count() >= count).then_some(())
     })

@@ -2,7 +2,7 @@
 //! service asks for.
 
 mod changes;
-mod hub;
+pub(crate) mod hub;
 mod keys;
 mod messages;
 mod refusals;

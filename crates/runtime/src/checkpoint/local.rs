@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition, TableError};
-use tapline_core::{Checkpoint, Cursor, StreamIdentity};
+use tapline_core::{Checkpoint, Cursor, PartitionKey, StreamIdentity};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::{CheckpointStore, Commit, Listed, PartitionKey, StoreError, Stored, people, record};
+use super::{CheckpointStore, Commit, Kept, Listed, StoreError, Stored, people, record};
 
 const FILE: &str = "checkpoints.redb";
 /// By component and partition.
@@ -82,11 +82,12 @@ impl CheckpointStore for LocalStore {
             .map_err(|_| StoreError::Closed)?
     }
 
-    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+    async fn commit(&self, commit: Commit) -> Result<Kept, StoreError> {
         let (reply, done) = oneshot::channel();
         let queued = self.queue.send((commit, reply)).await;
         queued.map_err(|_| StoreError::Closed)?;
-        done.await.map_err(|_| StoreError::Closed)?
+        done.await.map_err(|_| StoreError::Closed)??;
+        Ok(Kept::Durable)
     }
 
     async fn list(&self) -> Result<Vec<Listed>, StoreError> {
@@ -210,7 +211,7 @@ fn commit(database: &Database, commits: &[Commit]) -> Result<(), StoreError> {
         let mut checkpoints = write.open_table(CHECKPOINTS)?;
         let mut entries = write.open_table(ENTRIES)?;
         for step in commits {
-            let (component, partition) = step.key.names();
+            let (component, partition) = names(&step.key);
             let record = record::encode(&step.stream, &step.cursor);
             checkpoints.insert((component, partition), record.as_slice())?;
             for (key, value) in &step.changes {
@@ -227,7 +228,7 @@ fn commit(database: &Database, commits: &[Commit]) -> Result<(), StoreError> {
 }
 
 fn read(database: &Database, key: &PartitionKey) -> Result<Option<Stored>, StoreError> {
-    let (component, partition) = key.names();
+    let (component, partition) = names(key);
     let read = database.begin_read()?;
     let checkpoints = match read.open_table(CHECKPOINTS) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -267,14 +268,14 @@ pub(super) fn decode(
     })
 }
 
-impl PartitionKey {
-    pub(super) fn names(&self) -> (&str, &str) {
-        (&self.component, &self.partition)
-    }
+pub(super) fn names(key: &PartitionKey) -> (&str, &str) {
+    (&key.component, &key.partition)
 }
 
 #[cfg(test)]
 mod tests {
+    use tapline_core::{Reach, Tenure};
+
     use super::*;
     use crate::settling::Changes;
 
@@ -289,6 +290,9 @@ mod tests {
             stream: StreamIdentity::default(),
             cursor: Cursor::new(bytes(cursor)),
             changes,
+            tenure: Tenure(0),
+            events: Arc::default(),
+            weight: 0,
         }
     }
 
@@ -296,6 +300,7 @@ mod tests {
         PartitionKey {
             component: "alerts".to_owned(),
             partition: partition.to_owned(),
+            reach: Reach::Everybody,
         }
     }
 

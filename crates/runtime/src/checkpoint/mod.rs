@@ -3,29 +3,18 @@
 mod local;
 mod people;
 mod record;
+mod transactional;
 
-use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use tapline_core::{Checkpoint, Cursor, StreamIdentity};
+use tapline_core::{Checkpoint, Cursor, Event, PartitionKey, StreamIdentity, Tenure};
 
 pub(crate) use local::LocalStore;
+pub(crate) use transactional::{Committer, TransactionalStore};
 
-use crate::settling::Changes;
-
-/// Names a partition of a component.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct PartitionKey {
-    pub(crate) component: String,
-    pub(crate) partition: String,
-}
-
-impl fmt::Display for PartitionKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.component, self.partition)
-    }
-}
+use crate::settling::{Changes, SettlingLimits};
 
 /// What is stored of a partition.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +30,12 @@ pub(crate) struct Commit {
     pub(crate) stream: StreamIdentity,
     pub(crate) cursor: Cursor,
     pub(crate) changes: Changes,
+    /// Under which right the partition is read.
+    pub(crate) tenure: Tenure,
+    /// Events that become visible together with the cursor; none for a store of cursors alone.
+    pub(crate) events: Arc<Vec<Event>>,
+    /// Bytes that stay in memory until then.
+    pub(crate) weight: usize,
 }
 
 /// What stands in a store of a partition, without its entries.
@@ -53,14 +48,42 @@ pub(crate) struct Listed {
     pub(crate) entry_bytes: u64,
 }
 
-/// Keeps checkpoints. Another kind, such as a topic of the destination cluster, may take its place.
+/// What became of a step.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kept {
+    Durable,
+    /// It is not durable, or nobody can say: only what is read anew is true.
+    Void,
+}
+
+/// Keeps checkpoints, and says who may read a partition.
 #[async_trait]
 pub(crate) trait CheckpointStore: Send + Sync {
+    /// Waits until a partition is ours to read.
+    async fn acquire(&self, _key: &PartitionKey) -> Tenure {
+        Tenure(0)
+    }
+
+    /// Completes when the right to read a partition is over. Cancel-safe.
+    async fn tenure_over(&self, _key: &PartitionKey, _tenure: Tenure) {
+        std::future::pending().await
+    }
+
+    /// Whether a partition is ours to read now; none if that is not for the store to say.
+    fn owns(&self, _key: &PartitionKey) -> Option<bool> {
+        None
+    }
+
+    /// How a partition's batches are put together into steps.
+    fn limits(&self) -> SettlingLimits {
+        SettlingLimits::default()
+    }
+
     /// Reads what is durable of a partition; none if it was never read.
     async fn read(&self, key: &PartitionKey) -> Result<Option<Stored>, StoreError>;
 
     /// Makes a step durable, all of it or nothing. Steps of one partition come one at a time.
-    async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
+    async fn commit(&self, commit: Commit) -> Result<Kept, StoreError>;
 
     /// Everything that is stored, in the order of its keys.
     async fn list(&self) -> Result<Vec<Listed>, StoreError> {

@@ -2,8 +2,10 @@
 
 use redb::{Database, ReadableDatabase, ReadableTable};
 
-use super::local::{CHECKPOINTS, ENTRIES, decode};
-use super::{Listed, PartitionKey, StoreError, Stored, record};
+use tapline_core::PartitionKey;
+
+use super::local::{CHECKPOINTS, ENTRIES, decode, names};
+use super::{Listed, StoreError, Stored, record};
 
 /// Everything that is stored; entries are counted, not read into memory.
 pub(super) fn list(database: &Database) -> Result<Vec<Listed>, StoreError> {
@@ -14,10 +16,7 @@ pub(super) fn list(database: &Database) -> Result<Vec<Listed>, StoreError> {
     for row in checkpoints.iter()? {
         let (key, record) = row?;
         let (component, partition) = key.value();
-        let key = PartitionKey {
-            component: component.to_owned(),
-            partition: partition.to_owned(),
-        };
+        let key = PartitionKey::new(component, partition);
         let (stream, cursor) = decode(&key, record.value())?;
         let (count, bytes) = weigh(&entries, &key)?;
         listed.push(Listed {
@@ -36,7 +35,7 @@ fn weigh(
     entries: &impl ReadableTable<(&'static str, &'static str, &'static [u8]), &'static [u8]>,
     key: &PartitionKey,
 ) -> Result<(u64, u64), StoreError> {
-    let (component, partition) = key.names();
+    let (component, partition) = names(key);
     let next = after(partition);
     let (mut count, mut bytes) = (0, 0);
     for entry in entries.range((component, partition, &[][..])..(component, &*next, &[][..]))? {
@@ -57,7 +56,7 @@ pub(super) fn replace(
         let mut checkpoints = write.open_table(CHECKPOINTS)?;
         let mut entries = write.open_table(ENTRIES)?;
         for (key, stored) in all {
-            let (component, partition) = key.names();
+            let (component, partition) = names(key);
             let record = record::encode(&stored.stream, &stored.checkpoint.cursor);
             checkpoints.insert((component, partition), record.as_slice())?;
             let next = after(partition);
@@ -79,8 +78,10 @@ fn after(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
-    use tapline_core::{Checkpoint, Cursor, StreamIdentity};
+    use tapline_core::{Checkpoint, Cursor, StreamIdentity, Tenure};
 
     use crate::checkpoint::{CheckpointStore, Commit, LocalStore};
     use crate::settling::Changes;
@@ -88,10 +89,7 @@ mod tests {
     use super::*;
 
     fn key(partition: &str) -> PartitionKey {
-        PartitionKey {
-            component: "alerts".to_owned(),
-            partition: partition.to_owned(),
-        }
+        PartitionKey::new("alerts", partition)
     }
 
     fn put(name: &'static str) -> (Bytes, Option<Bytes>) {
@@ -108,6 +106,9 @@ mod tests {
                 stream: StreamIdentity::default(),
                 cursor: Cursor::new("1"),
                 changes: Changes::from([put("x"), put("yy")]),
+                tenure: Tenure(0),
+                events: Arc::default(),
+                weight: 0,
             };
             store.commit(commit).await.expect("commits");
         }

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tapline_core::{
-    BuildContext, BuildError, ComponentKind, ComponentName, Problem, Sink, Source, Transform,
+    BuildContext, BuildError, ComponentKind, ComponentName, Problem, Sink, Source,
+    TransactionalSink, Transform,
 };
 use tapline_spool::SpoolSettings;
 
@@ -64,12 +65,19 @@ pub(crate) enum AnyFactory {
     Source(Factory<dyn Source>),
     Transform(Factory<dyn Transform>),
     Sink(Factory<dyn Sink>),
+    Transactional(Factory<dyn TransactionalSink>),
 }
 
 impl Component {
     /// Its path in the file.
     pub(crate) fn path(&self) -> String {
         format!("{}s.{}", self.kind.as_str(), self.id)
+    }
+
+    /// Whether its events become durable together with the cursors behind them.
+    pub(crate) fn is_transactional(&self) -> bool {
+        let factory = self.built.as_ref().map(|built| &built.factory);
+        matches!(factory, Some(AnyFactory::Transactional(_)))
     }
 
     /// Kind, type, and id.
@@ -314,6 +322,37 @@ pub(crate) struct ConfigBlock<'a> {
     network: Network,
 }
 
+/// Settings without mistakes, and where they stand.
+pub(crate) struct Settings<C> {
+    pub(crate) config: C,
+    network: Network,
+    node: Node,
+    block: String,
+}
+
+impl<C> Settings<C> {
+    /// The same, of another view on the settings.
+    pub(crate) fn map<D>(self, view: impl FnOnce(C) -> D) -> Settings<D> {
+        Settings {
+            config: view(self.config),
+            network: self.network,
+            node: self.node,
+            block: self.block,
+        }
+    }
+
+    /// Builds from the settings whenever it is asked.
+    pub(crate) fn factory<T: ?Sized + 'static>(self) -> Factory<T>
+    where
+        C: Configurable<T>,
+    {
+        Arc::new(move |cx: &BuildContext| {
+            let built = self.config.build(&self.network.apply(cx));
+            built.map_err(|error| located(error, &self.node, &self.block))
+        })
+    }
+}
+
 /// The error with the place of its setting in the file.
 fn located(error: BuildError, node: &Node, block: &str) -> BuildError {
     let path = format!("{block}.{}", error.path);
@@ -327,10 +366,20 @@ const NETWORK_KEYS: &[&str] = &["proxy", "tls"];
 
 impl ConfigBlock<'_> {
     /// Reads the settings and makes the factory that builds from them.
-    pub(crate) fn factory<C: Configurable<T>, T: ?Sized + 'static>(
-        &self,
-        findings: &mut Findings,
-    ) -> Option<Factory<T>> {
+    pub(crate) fn factory<C, T>(&self, findings: &mut Findings) -> Option<Factory<T>>
+    where
+        C: Configurable<T> + DeserializeOwned,
+        T: ?Sized + 'static,
+    {
+        Some(self.read::<C, T>(findings)?.factory())
+    }
+
+    /// Reads the settings.
+    pub(crate) fn read<C, T>(&self, findings: &mut Findings) -> Option<Settings<C>>
+    where
+        C: Configurable<T> + DeserializeOwned,
+        T: ?Sized,
+    {
         let (config, left) = settings_beside::<C>(self.node, &self.path, self.others, findings)?;
         let mut network = self.network.clone();
         self.read_network(&left, &mut network, findings);
@@ -341,11 +390,12 @@ impl ConfigBlock<'_> {
                 .extend(problems.into_iter().map(|problem| self.mistake(problem)));
             return None;
         }
-        let (node, block) = (self.node.skeleton(), self.path.clone());
-        Some(Arc::new(move |cx: &BuildContext| {
-            let built = config.build(&network.apply(cx));
-            built.map_err(|error| located(error, &node, &block))
-        }))
+        Some(Settings {
+            config,
+            network,
+            node: self.node.skeleton(),
+            block: self.path.clone(),
+        })
     }
 
     fn read_network(&self, keys: &[&str], network: &mut Network, findings: &mut Findings) {

@@ -27,6 +27,7 @@ pub(crate) fn check(components: &[Component], mistakes: &mut Vec<Mistake>) {
     checker.cycles();
     checker.unread();
     checker.ends();
+    checker.transactions();
 }
 
 struct Checker<'a> {
@@ -186,6 +187,50 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// What cannot become durable together with its cursor.
+    fn transactions(&mut self) {
+        let sinks = self.components.iter().filter(|it| it.is_transactional());
+        let mut first_of: HashMap<&str, &Component> = HashMap::new();
+        for sink in sinks {
+            if sink.spool.is_some() {
+                let message = "exactly_once and spool exclude each other: what is spooled has left \
+                               its source, so that no transaction can hold both; leave one of them out";
+                self.report(sink, message.to_owned());
+            }
+            for source in self.sources_of(sink) {
+                let Some(first) = first_of.insert(&source.id, sink) else {
+                    continue;
+                };
+                let message = format!(
+                    "source {} leads to two sinks with exactly_once, the other is {}: its cursor can \
+                     stand in one transaction only; read it by two sources, or leave exactly_once out \
+                     of one",
+                    source.id, first.id
+                );
+                self.report(sink, message);
+            }
+        }
+    }
+
+    /// The sources whose events reach a component.
+    fn sources_of(&self, start: &'a Component) -> Vec<&'a Component> {
+        let mut found = Vec::new();
+        let mut seen = HashSet::new();
+        let mut queue = vec![start];
+        while let Some(component) = queue.pop() {
+            if !seen.insert(&*component.id) {
+                continue;
+            }
+            if component.kind == ComponentKind::Source {
+                found.push(component);
+            }
+            let inputs = component.inputs.iter().flatten();
+            queue.extend(inputs.filter_map(|(input, _)| self.by_id.get(&**input)));
+        }
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        found
+    }
+
     fn report(&mut self, component: &Component, message: String) {
         let mistake = Mistake::at(component.position, component.path(), message);
         self.mistakes.push(mistake);
@@ -258,6 +303,12 @@ fn place(mut component: Component, topology: &mut Topology) {
                 print,
             });
         }
+        AnyFactory::Transactional(build) => topology.transactional.push(Node {
+            name,
+            inputs,
+            build,
+            print,
+        }),
     }
 }
 

@@ -196,7 +196,7 @@ impl Reading {
             }
             tokio::select! {
                 control = partition.control() => match control {
-                    Control::Stop => return false,
+                    Control::Stop | Control::Revoked => return false,
                     Control::Rewind(checkpoint) => {
                         self.place = Place::of_cursor(&checkpoint.cursor);
                         return true;

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tapline_core::{BuildContext, BuildError, ComponentName, Event, Sink, Source};
+use tapline_core::{
+    BuildContext, BuildError, ComponentName, Event, Reach, Sink, Source, TransactionalSink,
+};
 use tokio::sync::mpsc;
 
 use super::flow::{Entrance, Plan};
@@ -23,7 +25,22 @@ pub(super) struct Built<T: ?Sized> {
     pub(super) component: Box<T>,
 }
 
+/// Everything that was built, in the order of the topology.
+pub(super) struct AllBuilt {
+    pub(super) sinks: Vec<Built<dyn Sink>>,
+    pub(super) transactional: Vec<Built<dyn TransactionalSink>>,
+    pub(super) sources: Vec<Built<dyn Source>>,
+}
+
 impl Built<dyn Source> {
+    /// Which processes could read what it reads: what lies in our folder no other sees.
+    pub(super) fn reach(&self) -> Reach {
+        match self.cx.component.id.contains(':') {
+            true => Reach::Folder,
+            false => Reach::Everybody,
+        }
+    }
+
     /// Whether it reads a span and then ends; what hands on from files of ours never does.
     pub(super) fn ends(&self) -> bool {
         let is_ours = self.cx.component.id.contains(':');
@@ -57,13 +74,16 @@ impl<'a> Builder<'a> {
     pub(super) fn build(
         &self,
         is_wanted: impl Fn(&ComponentName, Print) -> bool,
-    ) -> Result<(Vec<Built<dyn Sink>>, Vec<Built<dyn Source>>), BuildFailures> {
+    ) -> Result<AllBuilt, BuildFailures> {
         let topology = &self.pipeline.topology;
         let mut failures = BuildFailures::default();
-        let sinks = self.build_all(&topology.sinks, &is_wanted, &mut failures);
-        let sources = self.build_all(&topology.sources, &is_wanted, &mut failures);
+        let built = AllBuilt {
+            sinks: self.build_all(&topology.sinks, &is_wanted, &mut failures),
+            transactional: self.build_all(&topology.transactional, &is_wanted, &mut failures),
+            sources: self.build_all(&topology.sources, &is_wanted, &mut failures),
+        };
         match failures.0.is_empty() {
-            true => Ok((sinks, sources)),
+            true => Ok(built),
             false => Err(failures),
         }
     }

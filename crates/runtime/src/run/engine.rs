@@ -10,14 +10,13 @@ use tokio_util::task::TaskTracker;
 use super::Ended;
 use super::hold::OpenPartitions;
 use crate::checkpoint::CheckpointStore;
-use crate::settling::SettlingLimits;
 use crate::status::StatusBoard;
 
 pub(super) struct Engine {
-    pub(super) store: Arc<dyn CheckpointStore>,
+    /// The one in the data folder; sinks may keep others.
+    pub(super) local: Arc<dyn CheckpointStore>,
     pub(super) board: StatusBoard,
     pub(super) data_dir: PathBuf,
-    pub(super) limits: SettlingLimits,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) abandoned: watch::Receiver<bool>,
     pub(super) end: watch::Sender<Option<Ended>>,
@@ -39,10 +38,9 @@ impl Engine {
         ends_refused: bool,
     ) -> Self {
         Self {
-            store: Arc::clone(&self.store),
+            local: Arc::clone(&self.local),
             board: self.board.clone(),
             data_dir: self.data_dir.clone(),
-            limits: self.limits,
             stopping,
             abandoned,
             end: self.end.clone(),

@@ -17,6 +17,8 @@ use crate::topology::{Node, Topology};
 pub(super) struct Plan {
     steps: Vec<PlanStep>,
     outlets: Vec<mpsc::Sender<Vec<Event>>>,
+    /// The transactional sink that is reached, by its position; there is at most one.
+    staging: Option<usize>,
     entry: Vec<Goal>,
 }
 
@@ -31,6 +33,8 @@ struct PlanStep {
 enum Goal {
     Step(usize),
     Outlet(usize),
+    /// Kept until the cursor behind them becomes durable.
+    Staged,
 }
 
 /// Where the events of a partition come in.
@@ -53,6 +57,7 @@ impl Plan {
         let mut plan = Self {
             steps: Vec::new(),
             outlets: Vec::new(),
+            staging: None,
             entry: Vec::new(),
         };
         let mut places: HashMap<&str, Place> = HashMap::new();
@@ -77,7 +82,17 @@ impl Plan {
                 plan.outlets.push(inlet.clone());
             }
         }
+        for (position, node) in topology.transactional.iter().enumerate() {
+            if plan.connect(node, Goal::Staged, entrance, &places) {
+                plan.staging = Some(position);
+            }
+        }
         plan
+    }
+
+    /// The transactional sink that is reached, by its position.
+    pub(super) fn transactional(&self) -> Option<usize> {
+        self.staging
     }
 
     /// Builds every transform once, so that a wrong setting shows before anything runs.
@@ -123,6 +138,7 @@ pub(super) struct Flow {
     goals: Vec<Vec<Goal>>,
     stages: Vec<Stage>,
     outlets: Vec<Outlet>,
+    staged: Vec<Event>,
     letters: Vec<Letter>,
 }
 
@@ -147,6 +163,7 @@ impl Flow {
             goals,
             stages,
             outlets: outlets.collect(),
+            staged: Vec::new(),
             letters: Vec::new(),
         }
     }
@@ -184,6 +201,11 @@ impl Flow {
         std::mem::take(&mut self.letters)
     }
 
+    /// The events for a transaction, of all that was applied since the last time.
+    pub(super) fn take_staged(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.staged)
+    }
+
     /// Gives the events to the sinks; waits while one is full.
     ///
     /// # Cancel safety
@@ -204,6 +226,7 @@ impl Flow {
     /// Drops what is under way.
     pub(super) fn clear(&mut self) {
         self.letters.clear();
+        self.staged.clear();
         for stage in &mut self.stages {
             stage.clear();
         }
@@ -226,6 +249,7 @@ impl Flow {
             let target = match goal {
                 Goal::Step(step) => &mut self.stages[step].inbox,
                 Goal::Outlet(outlet) => &mut self.outlets[outlet].waiting,
+                Goal::Staged => &mut self.staged,
             };
             match position + 1 == goals {
                 true => target.append(events),

@@ -8,11 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tapline_core::{Checkpoint, StreamIdentity};
+use tapline_core::{Checkpoint, PartitionKey, StreamIdentity};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
-
-use crate::checkpoint::PartitionKey;
 
 /// A keeper that cannot write its checkpoint does not come to rest.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -119,10 +117,7 @@ impl OpenPartitions {
 
 fn restless(keys: &[PartitionKey]) -> Restless {
     let first = keys.first().cloned();
-    Restless(first.unwrap_or_else(|| PartitionKey {
-        component: String::new(),
-        partition: String::new(),
-    }))
+    Restless(first.unwrap_or_else(|| PartitionKey::new("", "")))
 }
 
 impl Held {

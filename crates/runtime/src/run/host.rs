@@ -5,36 +5,57 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tapline_core::{
-    BuildContext, Checkpoint, Control, Health, OpenError, Partition, SourceHost, Stopped,
-    StreamIdentity,
+    BuildContext, Checkpoint, Control, Health, OpenError, Partition, PartitionKey, Reach,
+    SourceHost, Stopped, StreamIdentity, Tenure,
 };
 use tokio::sync::{Mutex, mpsc, watch};
 
 use super::Ended;
 use super::engine::Engine;
 use super::flow::{Flow, Plan};
+use super::hold::Hold;
 use super::keeper::{Keeper, KeeperCounters};
 use super::ledger::Ledger;
 use super::pipe::{Pipe, PipeCounters};
 use super::progress::Paces;
 use crate::budget::Share;
-use crate::checkpoint::PartitionKey;
+use crate::checkpoint::CheckpointStore;
 use crate::dead_letters::DeadLetters;
 use crate::status::Trouble;
 
 /// Batches between a source and a partition's intake; bytes are bounded by the budget behind it.
 const BATCHES: usize = 1;
-/// One rewind at a time, and a stop.
-const CONTROLS: usize = 2;
+/// One rewind at a time, a revocation, and a stop.
+const CONTROLS: usize = 3;
 
 pub(super) struct Host {
     pub(super) cx: BuildContext,
     pub(super) engine: Arc<Engine>,
     pub(super) dead_letters: DeadLetters,
     pub(super) plans: watch::Receiver<Plans>,
+    pub(super) stores: Stores,
+    pub(super) reach: Reach,
     pub(super) share: Arc<Share>,
     pub(super) opened: Mutex<HashMap<String, Opened>>,
     pub(super) progress: Paces,
+}
+
+/// Where checkpoints are kept. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Stores {
+    pub(super) local: Arc<dyn CheckpointStore>,
+    /// One for each transactional sink.
+    pub(super) transactional: Vec<Arc<dyn CheckpointStore>>,
+}
+
+impl Stores {
+    /// The one that keeps the cursors of what goes through a plan.
+    fn of(&self, plan: &Plan) -> &Arc<dyn CheckpointStore> {
+        match plan.transactional() {
+            Some(position) => &self.transactional[position],
+            None => &self.local,
+        }
+    }
 }
 
 /// What the events of each partition go through.
@@ -62,6 +83,19 @@ pub(super) struct Opened {
     finished: watch::Receiver<()>,
 }
 
+/// A partition that is about to be read.
+struct Opening {
+    key: PartitionKey,
+    stream: StreamIdentity,
+    tenure: Tenure,
+    checkpoint: Checkpoint,
+    plan: Plan,
+    plans: watch::Receiver<Plans>,
+    store: Arc<dyn CheckpointStore>,
+    /// Whoever changes the checkpoint from outside.
+    holds: mpsc::Receiver<Hold>,
+}
+
 #[async_trait]
 impl SourceHost for Host {
     async fn open(&self, partition: &str, stream: StreamIdentity) -> Result<Partition, OpenError> {
@@ -74,15 +108,39 @@ impl SourceHost for Host {
         }
         let mut plans = self.plans.clone();
         let plan = plans.borrow_and_update().of(partition)?;
-        let key = PartitionKey {
-            component: self.cx.component.id.to_string(),
-            partition: partition.to_owned(),
+        let key = self.key(partition);
+        let store = Arc::clone(self.stores.of(&plan));
+        // What is kept at the destination is not changed from here, and may be waited for for long.
+        let is_local = plan.transactional().is_none();
+        let _unchanged = match is_local {
+            true => Some(self.engine.open.opening().await),
+            false => None,
         };
-        let _unchanged = self.engine.open.opening().await;
-        let checkpoint = self.checkpoint(&key, &stream).await?;
-        let (opened, partition) = self.connect(key.clone(), stream, checkpoint, plan, plans);
+        let (tenure, checkpoint) = tokio::select! {
+            opened = self.take_over(&*store, &key, &stream) => opened?,
+            () = self.engine.stopping() => return Err(Stopped.into()),
+        };
+        let holds = match is_local {
+            true => self.engine.open.join(key.clone(), stream.clone()),
+            false => mpsc::channel(1).1,
+        };
+        let (opened, partition) = self.connect(Opening {
+            key: key.clone(),
+            stream,
+            tenure,
+            checkpoint,
+            plan,
+            plans,
+            store,
+            holds,
+        });
         self.opened.lock().await.insert(key.partition, opened);
         Ok(partition)
+    }
+
+    fn owns(&self, partition: &str) -> Option<bool> {
+        let plan = self.plans.borrow().of(partition).ok()?;
+        self.stores.of(&plan).owns(&self.key(partition))
     }
 
     fn report(&self, partition: &str, health: Health) {
@@ -124,12 +182,39 @@ impl Host {
         }
     }
 
+    fn key(&self, partition: &str) -> PartitionKey {
+        PartitionKey {
+            component: self.cx.component.id.to_string(),
+            partition: partition.to_owned(),
+            reach: self.reach,
+        }
+    }
+
+    /// Waits until the partition is ours, and reads what is durable of it since then.
+    async fn take_over(
+        &self,
+        store: &dyn CheckpointStore,
+        key: &PartitionKey,
+        stream: &StreamIdentity,
+    ) -> Result<(Tenure, Checkpoint), OpenError> {
+        loop {
+            let tenure = store.acquire(key).await;
+            tokio::select! {
+                checkpoint = self.checkpoint(store, key, stream) => {
+                    return Ok((tenure, checkpoint?));
+                }
+                () = store.tenure_over(key, tenure) => {}
+            }
+        }
+    }
+
     async fn checkpoint(
         &self,
+        store: &dyn CheckpointStore,
         key: &PartitionKey,
         stream: &StreamIdentity,
     ) -> Result<Checkpoint, OpenError> {
-        let stored = self.engine.store.read(key).await;
+        let stored = store.read(key).await;
         let stored = stored.map_err(|error| OpenError::Store(error.to_string()))?;
         match stored {
             None => Ok(Checkpoint::default()),
@@ -162,20 +247,23 @@ impl Host {
     }
 
     /// Starts the two tasks of a partition.
-    fn connect(
-        &self,
-        key: PartitionKey,
-        stream: StreamIdentity,
-        checkpoint: Checkpoint,
-        plan: Plan,
-        plans: watch::Receiver<Plans>,
-    ) -> (Opened, Partition) {
+    fn connect(&self, opening: Opening) -> (Opened, Partition) {
+        let Opening {
+            key,
+            stream,
+            tenure,
+            checkpoint,
+            plan,
+            plans,
+            store,
+            holds,
+        } = opening;
         let (sender, batches) = mpsc::channel(BATCHES);
         let (control, controlled) = mpsc::channel(CONTROLS);
         let (finish, finished) = watch::channel(());
         let (settled, follow_settled) = watch::channel(checkpoint.cursor.clone());
         let name: Arc<str> = key.partition.as_str().into();
-        let ledger = Arc::new(Ledger::new(self.engine.limits));
+        let ledger = Arc::new(Ledger::new(store.limits()));
         let opened = Opened {
             control: control.downgrade(),
             finished,
@@ -194,13 +282,15 @@ impl Host {
         };
         let keeper = Keeper {
             engine: Arc::clone(&self.engine),
+            store,
             ledger,
             control,
             settled,
             counters: KeeperCounters::new(&self.cx.metrics, &key.partition),
-            holds: self.engine.open.join(key.clone(), stream.clone()),
+            holds,
             key,
             stream,
+            tenure,
             told_to_stop: false,
         };
         self.engine.partitions.spawn(pipe.run());

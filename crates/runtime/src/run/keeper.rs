@@ -6,31 +6,37 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tapline_core::metrics::IntCounter;
 use tapline_core::metrics::{CHECKPOINT_COMMITS, ComponentMetrics, REWINDS};
-use tapline_core::{Checkpoint, Control, Cursor, StreamIdentity};
+use tapline_core::{Checkpoint, Control, Cursor, PartitionKey, StreamIdentity, Tenure};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::chain;
 use super::engine::Engine;
 use super::hold::Hold;
-use super::ledger::Ledger;
-use crate::checkpoint::{Commit, PartitionKey, StoreError};
+use super::ledger::{Ledger, Staged};
+use super::pipe::Held;
+use crate::checkpoint::{CheckpointStore, Commit, Kept, StoreError};
 use crate::settling::{Changes, Step};
 use crate::status::{State, Trouble};
 
 /// Between attempts of a store that refuses.
 const STORE_AGAIN: Duration = Duration::from_millis(500);
+/// How long the last commit may take once everything is given up.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
 /// From this rewind without progress on, it is service that is lost.
 const REPEATS_WORTH_AN_ERROR: u32 = 3;
 
 pub(super) struct Keeper {
     pub(super) engine: Arc<Engine>,
+    pub(super) store: Arc<dyn CheckpointStore>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) control: mpsc::Sender<Control>,
     /// Tells the source what is durable; closed when this ends.
     pub(super) settled: watch::Sender<Cursor>,
     pub(super) key: PartitionKey,
     pub(super) stream: StreamIdentity,
+    /// Under which right the partition is read.
+    pub(super) tenure: Tenure,
     /// Whoever changes the checkpoint from outside.
     pub(super) holds: mpsc::Receiver<Hold>,
     pub(super) counters: KeeperCounters,
@@ -75,8 +81,11 @@ impl Keeper {
 
     async fn wait(&mut self, until: Option<Instant>) -> bool {
         let engine = Arc::clone(&self.engine);
+        let store = Arc::clone(&self.store);
+        let is_ours = !self.ledger.is_revoked();
         tokio::select! {
             () = self.ledger.changed() => true,
+            () = store.tenure_over(&self.key, self.tenure), if is_ours => self.revoke(),
             () = until_then(until) => true,
             Some(hold) = self.holds.recv() => self.hold(hold).await,
             () = engine.stopping(), if !self.told_to_stop => {
@@ -107,6 +116,7 @@ impl Keeper {
         let PartitionKey {
             component,
             partition,
+            ..
         } = &self.key;
         tracing::info!(component, partition, "checkpoint moved by hand");
         self.counters.rewinds.inc();
@@ -127,23 +137,50 @@ impl Keeper {
         let _known = self.control.try_send(Control::Stop);
     }
 
-    /// Repeats until it is durable; false if everything is given up before.
+    /// Another process is to read the partition: what is under way is void, and the source hears of
+    /// it. True, since the source still has to let go.
+    fn revoke(&self) -> bool {
+        let PartitionKey {
+            component,
+            partition,
+            ..
+        } = &self.key;
+        tracing::info!(component, partition, "partition taken away");
+        self.ledger.revoke();
+        // Full only if the source takes nothing any more, and closed if it has let go.
+        let _known = self.control.try_send(Control::Revoked);
+        true
+    }
+
+    /// Repeats until it is durable or void; false if everything is given up before.
     async fn commit(&self, cursor: Cursor, changes: Changes) -> bool {
-        let commit = self.step(cursor, changes);
+        let (commit, _held) = self.step(cursor, changes);
         let mut failed = false;
-        while let Err(error) = self.engine.store.commit(commit.clone()).await {
-            self.counters.failed.inc();
-            if !failed {
-                self.complain(&error);
-                failed = true;
+        let kept = loop {
+            let kept = tokio::select! {
+                kept = self.store.commit(commit.clone()) => kept,
+                () = self.engine.abandoned() => return false,
+            };
+            match kept {
+                Ok(kept) => break kept,
+                Err(error) => {
+                    self.counters.failed.inc();
+                    if !failed {
+                        self.complain(&error);
+                        failed = true;
+                    }
+                }
             }
             tokio::select! {
                 () = sleep(STORE_AGAIN) => {}
                 () = self.engine.abandoned() => return false,
             }
-        }
+        };
         self.recovered(failed);
-        self.done(&commit);
+        match kept {
+            Kept::Durable => self.done(&commit),
+            Kept::Void => self.ledger.voided(),
+        }
         true
     }
 
@@ -154,13 +191,31 @@ impl Keeper {
         }
     }
 
-    fn step(&self, cursor: Cursor, changes: Changes) -> Commit {
-        Commit {
+    /// The step, and what its batches hold in memory until it is durable.
+    fn step(&self, cursor: Cursor, changes: Changes) -> (Commit, Vec<Arc<Held>>) {
+        let mut events = Vec::new();
+        let mut weight = 0;
+        let mut held = Vec::new();
+        for staged in self.ledger.take_staged() {
+            let Staged {
+                events: mut more,
+                weight: bytes,
+                held: memory,
+            } = staged;
+            events.append(&mut more);
+            weight += bytes;
+            held.push(memory);
+        }
+        let commit = Commit {
             key: self.key.clone(),
             stream: self.stream.clone(),
             cursor,
             changes,
-        }
+            tenure: self.tenure,
+            events: Arc::new(events),
+            weight,
+        };
+        (commit, held)
     }
 
     fn done(&self, commit: &Commit) {
@@ -195,9 +250,14 @@ impl Keeper {
     async fn last_commit(&self) {
         self.ledger.hurry();
         if let Step::Commit { cursor, changes } = self.ledger.step(Instant::now()) {
-            let commit = self.step(cursor, changes);
-            match self.engine.store.commit(commit.clone()).await {
-                Ok(()) => self.done(&commit),
+            let (commit, _held) = self.step(cursor, changes);
+            let kept = tokio::select! {
+                kept = self.store.commit(commit.clone()) => kept,
+                () = last_chance(&self.engine) => return,
+            };
+            match kept {
+                Ok(Kept::Durable) => self.done(&commit),
+                Ok(Kept::Void) => self.ledger.voided(),
                 Err(error) => self.complain(&error),
             }
         }
@@ -211,6 +271,9 @@ impl Keeper {
         let Some(checkpoint) = self.read_durable().await else {
             return false;
         };
+        let Some(checkpoint) = checkpoint else {
+            return self.revoke();
+        };
         self.counters.rewinds.inc();
         self.say_rewind(repeats);
         self.ledger.rewound();
@@ -218,13 +281,21 @@ impl Keeper {
         self.control.try_send(Control::Rewind(checkpoint)).is_ok()
     }
 
-    async fn read_durable(&self) -> Option<Checkpoint> {
+    /// What is durable, or nothing if the partition is no longer ours; none if everything is given
+    /// up before.
+    async fn read_durable(&self) -> Option<Option<Checkpoint>> {
         let mut failed = false;
         loop {
-            match self.engine.store.read(&self.key).await {
+            let read = tokio::select! {
+                read = self.store.read(&self.key) => read,
+                () = self.store.tenure_over(&self.key, self.tenure) => return Some(None),
+                () = self.engine.abandoned() => return None,
+            };
+            match read {
                 Ok(stored) => {
                     self.recovered(failed);
-                    return Some(stored.map(|s| s.checkpoint).unwrap_or_default());
+                    let checkpoint = stored.map(|stored| stored.checkpoint).unwrap_or_default();
+                    return Some(Some(checkpoint));
                 }
                 Err(error) => self.complain(&error),
             }
@@ -240,6 +311,7 @@ impl Keeper {
         let PartitionKey {
             component,
             partition,
+            ..
         } = &self.key;
         match repeats < REPEATS_WORTH_AN_ERROR {
             true => tracing::warn!(component, partition, "event lost, reading again"),
@@ -260,6 +332,7 @@ impl Keeper {
         let PartitionKey {
             component,
             partition,
+            ..
         } = &self.key;
         self.engine.board.partition(component, partition, |status| {
             status.state = state;
@@ -269,6 +342,12 @@ impl Keeper {
             }
         });
     }
+}
+
+/// Completes a moment after everything was given up: a store on disk takes what is left in time.
+async fn last_chance(engine: &Engine) {
+    engine.abandoned().await;
+    sleep(LAST_CHANCE).await;
 }
 
 async fn until_then(until: Option<Instant>) {

@@ -1,12 +1,15 @@
-//! The settling machine of a partition, shared by its two tasks and by its tickets.
+//! The settling machine of a partition, shared by its two tasks and by its tickets; and the events
+//! that wait to become durable together with the cursor behind them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tapline_core::Outcome;
+use tapline_core::{Event, Outcome};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::pipe::Held;
 use crate::settling::{Pending, Seq, Settling, SettlingLimits, Step};
 
 /// Who waits for a batch to be durable.
@@ -14,21 +17,33 @@ pub(super) type Waiter = oneshot::Sender<()>;
 
 pub(super) struct Ledger {
     settling: Mutex<Settling<Waiter>>,
+    staged: Mutex<BTreeMap<Seq, Staged>>,
     /// Wakes the keeper; there is only one.
     keeper: Notify,
     /// Wakes the intake; there is only one.
     intake: Notify,
     intake_ended: AtomicBool,
+    revoked: AtomicBool,
     closed: AtomicBool,
+}
+
+/// Events of one batch for a sink that makes them durable together with the cursor.
+pub(super) struct Staged {
+    pub(super) events: Vec<Event>,
+    pub(super) weight: usize,
+    /// What the batch holds in memory.
+    pub(super) held: Arc<Held>,
 }
 
 impl Ledger {
     pub(super) fn new(limits: SettlingLimits) -> Self {
         Self {
             settling: Mutex::new(Settling::new(limits)),
+            staged: Mutex::default(),
             keeper: Notify::new(),
             intake: Notify::new(),
             intake_ended: AtomicBool::new(false),
+            revoked: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }
     }
@@ -39,7 +54,7 @@ impl Ledger {
             if self.closed.load(Ordering::Acquire) {
                 return false;
             }
-            if self.settling().has_room() {
+            if self.is_revoked() || self.settling().has_room() {
                 return true;
             }
             self.intake.notified().await;
@@ -47,7 +62,50 @@ impl Ledger {
     }
 
     pub(super) fn accept(&self, epoch: u64, pending: Pending<Waiter>) -> Option<Seq> {
-        self.settling().accept(epoch, pending)
+        let mut settling = self.settling();
+        // Looked at under the lock, so that nothing comes in after a revocation.
+        if self.is_revoked() {
+            return None;
+        }
+        settling.accept(epoch, pending)
+    }
+
+    /// Keeps events of an open batch until its cursor becomes durable; those of a batch that is void
+    /// meanwhile are dropped.
+    pub(super) fn stage(&self, seq: Seq, staged: Staged) {
+        let settling = self.settling();
+        if settling.is_open(seq) {
+            self.staged().insert(seq, staged);
+        }
+    }
+
+    /// The events that the commit under way covers, in reading order.
+    pub(super) fn take_staged(&self) -> Vec<Staged> {
+        let committing = self.settling().committing();
+        let mut staged = self.staged();
+        let later = staged.split_off(&committing.end);
+        let taken = std::mem::replace(&mut *staged, later);
+        taken.into_values().collect()
+    }
+
+    /// The commit under way did not become durable.
+    pub(super) fn voided(&self) {
+        self.settling().voided();
+    }
+
+    /// The partition was taken away: everything open is void, and whatever still comes.
+    pub(super) fn revoke(&self) {
+        let mut settling = self.settling();
+        self.revoked.store(true, Ordering::Release);
+        settling.voided();
+        settling.rewound();
+        self.staged().clear();
+        self.intake.notify_one();
+    }
+
+    /// Whether the partition was taken away.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Acquire)
     }
 
     pub(super) fn settle(&self, seq: Seq, outcome: Outcome) {
@@ -90,7 +148,9 @@ impl Ledger {
     }
 
     pub(super) fn rewound(&self) {
-        self.settling().rewound();
+        let mut settling = self.settling();
+        settling.rewound();
+        self.staged().clear();
         self.intake.notify_one();
     }
 
@@ -109,6 +169,10 @@ impl Ledger {
     /// Completes when something changed for the keeper. Cancel-safe.
     pub(super) async fn changed(&self) {
         self.keeper.notified().await;
+    }
+
+    fn staged(&self) -> MutexGuard<'_, BTreeMap<Seq, Staged>> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn settling(&self) -> MutexGuard<'_, Settling<Waiter>> {

@@ -21,6 +21,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod transactions;
 mod unit;
 mod worker;
 
@@ -37,18 +38,17 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::budget::{Budget, Share};
-use crate::checkpoint::{LocalStore, StoreError};
+use crate::checkpoint::{CheckpointStore, LocalStore, StoreError};
 use crate::config::Mistake;
 use crate::dead_letters::DeadLetters;
 use crate::registry::CursorForms;
-use crate::settling::SettlingLimits;
 use crate::state::StateDesk;
 use crate::status::{State, StatusBoard};
 use crate::topology::Topology;
-use build::{Builder, Built, Inlets};
+use build::{AllBuilt, Builder, Built, Inlets};
 use engine::Engine;
 pub(crate) use hold::{OpenPartitions, Restless};
-use host::Plans;
+use host::{Plans, Stores};
 pub use reload::{NotReloaded, Reload, Reloaded, Reloading};
 use source::SourceTask;
 use unit::{Retired, SinkUnit, SourceUnit, Unit};
@@ -198,6 +198,8 @@ pub struct Running {
     budget: Budget,
     sources: Vec<SourceUnit>,
     sinks: Vec<SinkUnit>,
+    /// Sinks that end when nobody keeps cursors there any more.
+    transactional: Vec<Unit>,
     /// The source of the letters that are sent again.
     replay: Option<SourceUnit>,
     /// Components that a reload took out, on their way to the end.
@@ -219,10 +221,9 @@ impl Runtime {
         let (end, ended) = watch::channel(None);
         let (dead_letters, letters) = start_dead_letters(&setup, abandoned.clone())?;
         let engine = Arc::new(Engine {
-            store: Arc::new(store),
+            local: Arc::new(store),
             board: setup.board.clone(),
             data_dir: setup.data_dir.clone(),
-            limits: SettlingLimits::default(),
             stopping,
             abandoned,
             end,
@@ -232,14 +233,20 @@ impl Runtime {
             unsettled: Default::default(),
         });
         let gauge = setup.metrics.gauge(&BUDGET_BYTES, &[]);
-        let starter = Starter {
+        let mut starter = Starter {
             engine: Arc::clone(&engine),
+            transactional: Vec::new(),
             dead_letters: dead_letters.clone(),
             budget: Budget::new(setup.budget_bytes, gauge),
             ends_refused: true,
             unfinished: Arc::default(),
         };
-        let (sinks, sources, replay) = starter.start_all(&setup)?;
+        let Started {
+            sinks,
+            transactional,
+            sources,
+            replay,
+        } = starter.start_all(&setup)?;
         setup.board.pipeline(State::Running);
         tracing::info!(pipeline = %setup.name, "running");
         Ok(Running {
@@ -250,6 +257,7 @@ impl Runtime {
             budget: starter.budget,
             sources,
             sinks,
+            transactional,
             replay: Some(replay),
             leaving: JoinSet::new(),
             dead_letters,
@@ -271,7 +279,7 @@ impl Running {
 
     /// The durable state, to be looked at and changed while this runs.
     pub fn state(&self, cursors: CursorForms) -> StateDesk {
-        let store = Arc::clone(&self.engine.store);
+        let store = Arc::clone(&self.engine.local);
         StateDesk::new(store, self.engine.open.clone(), cursors)
     }
 
@@ -329,7 +337,8 @@ impl Ending {
         let sources = running.sources.into_iter().chain(running.replay);
         let (sources, plans): (Vec<_>, Vec<_>) = sources.map(|it| (it.unit, it.plans)).unzip();
         let sinks = running.sinks.into_iter();
-        let (sinks, inlets): (Vec<_>, Vec<_>) = sinks.map(|it| (it.unit, it.inlet)).unzip();
+        let (mut sinks, inlets): (Vec<_>, Vec<_>) = sinks.map(|it| (it.unit, it.inlet)).unzip();
+        sinks.extend(running.transactional);
         sources.iter().chain(&sinks).for_each(Unit::stop);
         Self {
             sources,
@@ -407,9 +416,19 @@ fn start_dead_letters(
     .map_err(|source| StartError::DeadLetters { folder, source })
 }
 
+/// A pipeline that was just started.
+struct Started {
+    sinks: Vec<SinkUnit>,
+    transactional: Vec<Unit>,
+    sources: Vec<SourceUnit>,
+    replay: SourceUnit,
+}
+
 /// Starts components that were built.
 struct Starter {
     engine: Arc<Engine>,
+    /// What the transactional sinks keep, by their position.
+    transactional: Vec<Arc<dyn CheckpointStore>>,
     dead_letters: DeadLetters,
     budget: Budget,
     /// See [`Engine::ends_refused`].
@@ -446,14 +465,15 @@ impl Before {
 }
 
 impl Starter {
-    fn start_all(
-        &self,
-        setup: &Setup,
-    ) -> Result<(Vec<SinkUnit>, Vec<SourceUnit>, SourceUnit), StartError> {
+    fn start_all(&mut self, setup: &Setup) -> Result<Started, StartError> {
         let builder = Builder::new(setup);
         let topology = &setup.topology;
         topology.for_each_name(|name, inputs| setup.board.add(name, inputs));
-        let (sinks, sources) = builder.build(|_, _| true).map_err(StartError::Build)?;
+        let AllBuilt {
+            sinks,
+            transactional,
+            sources,
+        } = builder.build(|_, _| true).map_err(StartError::Build)?;
         let (inlets, inboxes): (Inlets, Vec<_>) =
             sinks.iter().map(|_| mpsc::channel(SINK_QUEUE)).unzip();
         let contexts = builder.transform_contexts();
@@ -468,6 +488,10 @@ impl Starter {
             inlet,
         });
         let sinks = sinks.collect();
+        let transactional = transactional.into_iter();
+        let transactional =
+            transactional.map(|built| self.transactional(built, setup.budget_bytes));
+        let transactional = transactional.collect();
         // Every source has its share before any of them takes of it.
         let shared: Vec<_> = sources
             .into_iter()
@@ -483,7 +507,12 @@ impl Starter {
         for node in &topology.transforms {
             setup.board.component(&node.name.id, State::Running);
         }
-        Ok((sinks, sources, replay))
+        Ok(Started {
+            sinks,
+            transactional,
+            sources,
+            replay,
+        })
     }
 
     fn sink(
@@ -518,6 +547,11 @@ impl Starter {
         let (plans, current) = watch::channel(plans);
         let dead_letters = self.dead_letters.clone();
         let name = built.cx.component.clone();
+        let reach = built.reach();
+        let stores = Stores {
+            local: Arc::clone(&self.engine.local),
+            transactional: self.transactional.clone(),
+        };
         let unfinished = built.ends().then(|| {
             self.unfinished.fetch_add(1, Ordering::Relaxed);
             Arc::clone(&self.unfinished)
@@ -530,6 +564,8 @@ impl Starter {
                 engine,
                 dead_letters,
                 plans: current,
+                stores,
+                reach,
                 share: Arc::new(share),
                 unfinished,
             };

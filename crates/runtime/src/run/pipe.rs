@@ -15,11 +15,11 @@ use tracing::{Instrument, Span, debug_span, info_span};
 use super::engine::Engine;
 use super::flow::Flow;
 use super::host::Plans;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Staged};
 use super::stage::{Broken, Care};
 use crate::budget::{Permit, Share};
 use crate::dead_letters::{DeadLetters, Letter};
-use crate::settling::Pending;
+use crate::settling::{Pending, Seq};
 
 /// Events that are transformed before other tasks get a turn: about a millisecond of mapping.
 const CHUNK: usize = 128;
@@ -50,8 +50,8 @@ pub(super) struct PipeCounters {
     in_flight: Gauge,
 }
 
-/// What a batch holds until its last ticket is settled.
-struct Held {
+/// What a batch holds until its last ticket is settled, and what is staged of it is durable.
+pub(super) struct Held {
     _permit: Permit,
     in_flight: Gauge,
     events: f64,
@@ -95,6 +95,10 @@ impl Pipe {
                     let Some(batch) = batch else {
                         return;
                     };
+                    // Waiting for memory on behalf of what is void would hold up the others.
+                    if self.ledger.is_revoked() {
+                        continue;
+                    }
                     let span = self.span_of(&batch);
                     self.take(batch).instrument(span).await;
                 }
@@ -124,7 +128,8 @@ impl Pipe {
 
     async fn take(&mut self, mut batch: Batch) {
         let events = batch.events.len() + batch.rejected.len();
-        let permit = self.permit(batch.weight()).await;
+        let weight = batch.weight();
+        let permit = self.permit(weight).await;
         let pending = Pending {
             after: batch.after.clone(),
             puts: std::mem::take(&mut batch.puts),
@@ -137,19 +142,42 @@ impl Pipe {
             return;
         };
         self.counters.received.inc_by(events as u64);
-        let held = self.hold(permit, events);
+        let held = Arc::new(self.hold(permit, events));
+        let until_settled = Arc::clone(&held);
         let ledger = Arc::clone(&self.ledger);
         let span = Span::current();
         let settled = span.clone();
         let ticket = Ticket::issue_in(span, move |outcome| {
-            let _until_settled = &held;
+            let _held = &until_settled;
             // Tracers take the last time that a span was left for its end.
             settled.in_scope(|| tracing::debug!(?outcome, "batch settled"));
             ledger.settle(seq, outcome);
         });
         self.mark(&mut batch, &ticket);
         self.pass_on(batch, events, &ticket).await;
+        self.stage(seq, weight, held);
         ticket.settle(Verdict::Delivered);
+    }
+
+    /// Events for a transaction are settled as far as their batch goes: it is durable only after
+    /// they are.
+    fn stage(&mut self, seq: Seq, weight: usize, held: Arc<Held>) {
+        let mut events = self.flow.take_staged();
+        if events.is_empty() {
+            return;
+        }
+        let tickets: Vec<Ticket> = events.iter_mut().filter_map(Event::detach).collect();
+        self.ledger.stage(
+            seq,
+            Staged {
+                events,
+                weight,
+                held,
+            },
+        );
+        for ticket in tickets {
+            ticket.settle(Verdict::Delivered);
+        }
     }
 
     async fn permit(&mut self, bytes: usize) -> Permit {

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tapline_core::{ComponentName, NetworkSettings, Sink, Source};
+use tapline_core::{ComponentName, Event, NetworkSettings, Sink, Source};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::build::{Builder, Built, Inlets};
+use super::build::{AllBuilt, Builder, Built, Inlets};
 use super::flow::Plan;
 use super::host::Plans;
 use super::unit::{Retired, SinkUnit, SourceUnit, Unit};
@@ -98,7 +98,7 @@ struct Prepared {
 /// How a sink of the new topology comes about.
 enum Way {
     Kept,
-    New(Built<dyn Sink>, mpsc::Receiver<Vec<tapline_core::Event>>),
+    New(Box<Built<dyn Sink>>, mpsc::Receiver<Vec<Event>>),
 }
 
 impl Running {
@@ -112,9 +112,26 @@ impl Running {
             let line = "a backfill takes no changed file; stop it, and start it again".to_owned();
             return Err(NotReloaded::Fixed(vec![line]));
         }
+        self.check_transactions(&new.topology)?;
         self.check_spools(&new.topology)?;
         let prepared = self.prepare(new).map_err(NotReloaded::Build)?;
         Ok(self.put_in_place(prepared))
+    }
+
+    /// Where cursors are kept at the destination, who reads what is decided there.
+    fn check_transactions(&self, new: &Topology) -> Result<(), NotReloaded> {
+        let old = self.setup.topology.transactional.iter();
+        let sinks: BTreeSet<_> = old
+            .chain(&new.transactional)
+            .map(|it| &it.name.id)
+            .collect();
+        let told = sinks.iter().map(|sink| {
+            format!("sinks.{sink} is exactly_once: such a pipeline takes no changed file while it runs; restart it for that")
+        });
+        match sinks.is_empty() {
+            true => Ok(()),
+            false => Err(NotReloaded::Fixed(told.collect())),
+        }
     }
 
     /// A queue on disk belongs to one process and one pair of components at a time.
@@ -145,7 +162,8 @@ impl Running {
     fn prepare(&self, new: Reload) -> Result<Prepared, BuildFailures> {
         let setup = self.setup.changed(new);
         let builder = Builder::new(&setup);
-        let (sinks, sources) = builder.build(|name, print| !self.is_kept(name, print))?;
+        let AllBuilt { sinks, sources, .. } =
+            builder.build(|name, print| !self.is_kept(name, print))?;
         let mut built: HashMap<Arc<str>, Built<dyn Sink>> = by_id(sinks);
         let mut ways = Vec::new();
         let mut inlets = Inlets::new();
@@ -153,7 +171,7 @@ impl Running {
             let (way, inlet) = match built.remove(&node.name.id) {
                 Some(built) => {
                     let (inlet, inbox) = mpsc::channel(SINK_QUEUE);
-                    (Way::New(built, inbox), inlet)
+                    (Way::New(Box::new(built), inbox), inlet)
                 }
                 None => (Way::Kept, self.inlet(&node.name)),
             };
@@ -177,7 +195,7 @@ impl Running {
         })
     }
 
-    fn inlet(&self, name: &ComponentName) -> mpsc::Sender<Vec<tapline_core::Event>> {
+    fn inlet(&self, name: &ComponentName) -> mpsc::Sender<Vec<Event>> {
         let kept = self.sinks.iter().find(|it| it.unit.name == *name);
         let kept = kept.expect("who is not built is kept");
         kept.inlet.clone()
@@ -188,6 +206,8 @@ impl Running {
         let mut change = Change {
             starter: Starter {
                 engine: Arc::clone(&self.engine),
+                // None of those is part of a reload.
+                transactional: Vec::new(),
                 dead_letters: self.dead_letters.clone(),
                 budget: self.budget.clone(),
                 ends_refused: false,
@@ -240,7 +260,7 @@ impl Running {
                 (Way::Kept, Some(unit)) => change.keep(unit),
                 (Way::New(built, inbox), before) => {
                     let before = change.begin(&name, before);
-                    change.starter.sink(built, inbox, before)
+                    change.starter.sink(*built, inbox, before)
                 }
                 (Way::Kept, None) => unreachable!("only what runs is kept"),
             };

@@ -54,7 +54,9 @@ impl Builder<'_> {
         let topology = &self.pipeline.topology;
         let sources = topology.sources.iter().map(|node| &node.name.id);
         let transforms = topology.transforms.iter().map(|node| &node.name.id);
-        let readers = transforms.chain(topology.sinks.iter().map(|node| &node.name.id));
+        let sinks_of_file = topology.sinks.iter().map(|node| &node.name.id);
+        let transactional = topology.transactional.iter().map(|node| &node.name.id);
+        let readers = transforms.chain(sinks_of_file).chain(transactional);
         let entrances = sources
             .map(|id| (id, Entrance::Behind(id)))
             .chain(readers.map(|id| (id, Entrance::Into(id))));

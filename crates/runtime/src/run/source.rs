@@ -7,13 +7,13 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tapline_core::metrics::ERRORS;
-use tapline_core::{BuildContext, Source, SourceContext};
+use tapline_core::{BuildContext, Reach, Source, SourceContext};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::engine::Engine;
-use super::host::{Host, Plans};
+use super::host::{Host, Plans, Stores};
 use super::{Ended, chain};
 use crate::budget::Share;
 use crate::dead_letters::DeadLetters;
@@ -30,6 +30,8 @@ pub(super) struct SourceTask {
     pub(super) engine: Arc<Engine>,
     pub(super) dead_letters: DeadLetters,
     pub(super) plans: watch::Receiver<Plans>,
+    pub(super) stores: Stores,
+    pub(super) reach: Reach,
     pub(super) share: Arc<Share>,
     /// For a source that ends by itself: how many of those there are still.
     pub(super) unfinished: Option<Arc<AtomicUsize>>,
@@ -97,6 +99,8 @@ impl SourceTask {
             engine: self.engine,
             dead_letters: self.dead_letters,
             plans: self.plans,
+            stores: self.stores,
+            reach: self.reach,
             share: self.share,
             opened: Default::default(),
             progress: Default::default(),

@@ -8,6 +8,7 @@
 mod simulation;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -174,6 +175,25 @@ impl<W> Settling<W> {
         self.first += self.committing as Seq;
         self.committing = 0;
         waiters
+    }
+
+    /// Whether a batch is neither durable nor void.
+    pub(crate) fn is_open(&self, seq: Seq) -> bool {
+        (self.first..self.first + self.open.len() as Seq).contains(&seq)
+    }
+
+    /// Which batches the commit under way covers.
+    pub(crate) fn committing(&self) -> Range<Seq> {
+        self.first..self.first + self.committing as Seq
+    }
+
+    /// The last [`Step::Commit`] did not become durable, or nobody can say: its batches are lost.
+    pub(crate) fn voided(&mut self) {
+        self.committing = 0;
+        if let Some(front) = self.open.front_mut() {
+            front.outcome = Some(Outcome::Lost);
+            self.lost = true;
+        }
     }
 
     /// The source was told to read again: everything open is void, and nobody waits for it.
@@ -351,6 +371,24 @@ mod tests {
         assert_eq!(settling.step(now), Step::Wait(None), "it is void");
         assert!(settling.accept(0, batch(4, None)).is_none(), "read before");
         assert!(settling.accept(1, batch(2, None)).is_some());
+    }
+
+    #[test]
+    fn what_did_not_become_durable_is_read_again() {
+        let mut settling = Settling::new(SettlingLimits::default());
+        let now = Instant::now();
+        for at in 1..=2 {
+            let seq = settling.accept(0, batch(at, None)).expect("accepted");
+            settling.settle(seq, Outcome::Settled);
+        }
+        assert_eq!(cursor_of(&settling.step(now)), Some(2));
+        assert_eq!(settling.committing(), 0..2);
+        settling.voided();
+        assert!(settling.committing().is_empty());
+        assert_eq!(settling.step(now), Step::Rewind { repeats: 1 });
+        settling.rewound();
+        assert!(settling.is_idle());
+        assert!(settling.accept(1, batch(1, None)).is_some());
     }
 
     #[test]

@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tapline_core::{Checkpoint, Cursor, StreamIdentity};
+use tapline_core::{Checkpoint, Cursor, PartitionKey, StreamIdentity};
 
-use crate::checkpoint::{PartitionKey, Stored};
+use crate::checkpoint::Stored;
 
 /// The only one so far.
 const FORMAT: u32 = 1;
@@ -130,10 +130,7 @@ impl Saved {
     }
 
     fn into_stored(self) -> Result<(PartitionKey, Stored), String> {
-        let key = PartitionKey {
-            component: self.component,
-            partition: self.partition,
-        };
+        let key = PartitionKey::new(self.component, self.partition);
         let decode = |coded: &str| {
             let bytes = STANDARD.decode(coded).map(Bytes::from);
             bytes.map_err(|error| format!("{key}: an entry is no base64: {error}"))

@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tapline_core::{CursorForm, StreamIdentity};
+use tapline_core::{CursorForm, PartitionKey, StreamIdentity};
 
 pub use document::{CursorText, Document, Saved};
 
 use crate::StoreError;
-use crate::checkpoint::{CheckpointStore, Listed, LocalStore, PartitionKey, Stored};
+use crate::checkpoint::{CheckpointStore, Listed, LocalStore, Stored};
 use crate::registry::CursorForms;
 use crate::run::{OpenPartitions, Restless, chain};
 
@@ -221,10 +221,7 @@ impl StateDesk {
     /// # Errors
     /// [`StateError`]; nothing was changed then.
     pub async fn set(&self, placement: Placement) -> Result<Changed, StateError> {
-        let key = PartitionKey {
-            component: placement.component,
-            partition: placement.partition,
-        };
+        let key = PartitionKey::new(placement.component, placement.partition);
         let cursor = placement.cursor.to_cursor();
         let cursor = cursor.map_err(StateError::Refused)?;
         self.change(&[key], |key, stored| {

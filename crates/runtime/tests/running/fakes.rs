@@ -124,7 +124,7 @@ impl Source for Counting {
                         after = at(&checkpoint);
                         self.rewinds.lock().expect("whole").push(after);
                     }
-                    Control::Stop => return Ok(()),
+                    Control::Stop | Control::Revoked => return Ok(()),
                 }
             }
         }
@@ -296,6 +296,7 @@ pub(crate) fn line(from: &Counting, to: &Told) -> Topology {
         sources: vec![source("alerts", from)],
         transforms: Vec::new(),
         sinks: vec![sink("lake", "alerts", to)],
+        ..Topology::default()
     }
 }
 

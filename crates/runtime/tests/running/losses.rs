@@ -13,6 +13,7 @@ fn through(numbers: &Counting, apply: fn(Event, &mut Output), lake: &Told) -> To
         sources: vec![source("alerts", numbers)],
         transforms: vec![transform("shape", "alerts", apply)],
         sinks: vec![sink("lake", "shape", lake)],
+        ..Topology::default()
     }
 }
 

@@ -78,6 +78,7 @@ async fn a_blocked_sink_does_not_stop_an_unrelated_pipeline() {
             sink("away", "stuck", &blocked),
             sink("lake", "alerts", &lake),
         ],
+        ..Topology::default()
     };
     let mut setup = setup(folder.path(), topology);
     setup.budget_bytes = 1 << 20;

@@ -37,6 +37,7 @@ fn two_sinks(alerts: Node<dyn Source>, lake: Node<dyn Sink>, siem: &Told) -> Top
         sources: vec![alerts],
         transforms: Vec::new(),
         sinks: vec![lake, sink("siem", "alerts", siem)],
+        ..Topology::default()
     }
 }
 
@@ -91,6 +92,7 @@ async fn a_changed_transform_counts_from_one_batch_to_the_next() {
         sources: vec![source("alerts", &numbers)],
         transforms: vec![transform("shape", "alerts", shape)],
         sinks: vec![sink("lake", "shape", &lake)],
+        ..Topology::default()
     };
     let mut running = start(folder.path(), topology(all)).await;
     lake.has(200).await;
@@ -160,6 +162,7 @@ async fn a_changed_source_goes_on_where_it_was_and_one_that_is_gone_settles_what
         sources: vec![counted(&alerts), source("gone", &gone)],
         transforms: Vec::new(),
         sinks: vec![sink("lake", "alerts", &lake), sink("siem", "gone", &siem)],
+        ..Topology::default()
     };
     let mut running = start(folder.path(), before).await;
     lake.has(200).await;
@@ -168,6 +171,7 @@ async fn a_changed_source_goes_on_where_it_was_and_one_that_is_gone_settles_what
         sources: vec![other(counted(&alerts)), source("new", &new)],
         transforms: Vec::new(),
         sinks: vec![sink("lake", "alerts", &lake), sink("third", "new", &third)],
+        ..Topology::default()
     };
     let reloaded = reloaded(&mut running, after).await;
     assert_eq!(reloaded.replaced, ["sources.alerts"]);

@@ -53,6 +53,7 @@ async fn what_was_rejected_goes_to_who_rejected_it_and_only_there() {
             sink("lake", "shape", &lake),
             sink("other", "alerts", &other),
         ],
+        ..Topology::default()
     };
     let shelf = Shelf::of(&data_dir);
     let running = start(folder.path(), topology()).await;

@@ -70,6 +70,7 @@ async fn check(end: End, reason: &str) {
         sources: vec![source],
         transforms: Vec::new(),
         sinks: vec![sink("lake", "alerts", &lake)],
+        ..Topology::default()
     };
     let setup = setup(folder.path(), topology);
     let (board, metrics) = (setup.board.clone(), setup.metrics.clone());
@@ -137,6 +138,7 @@ async fn a_source_is_shown_as_degraded_while_any_of_its_partitions_is() {
         sources: vec![source],
         transforms: Vec::new(),
         sinks: vec![sink("lake", "alerts", &Told::takes_all())],
+        ..Topology::default()
     };
     let setup = setup(folder.path(), topology);
     let board = setup.board.clone();

@@ -45,6 +45,8 @@ pub(super) struct HubReader {
     pub(super) seats: HashMap<String, Seat>,
     /// The partitions that were there at the first count.
     pub(super) first: Option<BTreeSet<String>>,
+    /// Those that were there at the last count.
+    known: Vec<String>,
     cx: SourceContext,
     heard: Arc<AtomicBool>,
     shown: Arc<Mutex<Shown>>,
@@ -61,6 +63,7 @@ impl HubReader {
             reading,
             seats: HashMap::new(),
             first: None,
+            known: Vec::new(),
             cx,
             heard: Arc::default(),
             shown: Arc::default(),
@@ -120,17 +123,56 @@ impl HubReader {
         standing.is_silent().then_some(standing)
     }
 
-    /// Opens a partition that this process does not read yet.
+    /// Notes which partitions there are.
+    pub(super) fn note(&mut self, ids: &[String]) {
+        self.known = ids.to_vec();
+        let first = || ids.iter().cloned().collect();
+        self.first.get_or_insert_with(first);
+    }
+
+    /// Whether the runtime decides what this process reads.
+    pub(super) fn is_divided(&self) -> bool {
+        self.cx.owns(&self.partition("0")).is_some()
+    }
+
+    /// The partitions that the runtime gives this process; none if it does not decide that.
+    pub(super) fn divided(&self) -> Option<BTreeSet<String>> {
+        let ours = |id: &&String| self.cx.owns(&self.partition(id)) == Some(true);
+        let ours = || self.known.iter().filter(ours).cloned().collect();
+        self.is_divided().then(ours)
+    }
+
+    /// Whether that is another set than what is read.
+    pub(super) fn is_divided_anew(&self, read: &BTreeSet<String>) -> bool {
+        self.divided().is_some_and(|ours| ours != *read)
+    }
+
+    /// The name of a partition, in checkpoints and metrics.
+    fn partition(&self, id: &str) -> String {
+        format!("{}/{id}", self.name)
+    }
+
+    /// Completes when another process is to read a partition. Cancel-safe.
+    async fn taken_away(&self, name: &str) {
+        while self.cx.owns(name) != Some(false) {
+            sleep(TICK).await;
+        }
+    }
+
+    /// Opens a partition that this process does not read yet; none if another one reads it by now.
     pub(super) async fn open(
         &self,
         id: &str,
         bounds: Bounds,
         partitions: usize,
-    ) -> Result<Seat, SourceError> {
+    ) -> Result<Option<Seat>, SourceError> {
         let reading = &self.reading;
-        let name = format!("{}/{id}", self.name);
+        let name = self.partition(id);
         let wrong = |error: OpenError| SourceError(error.to_string());
-        let opened = self.cx.open(&name, self.identity(id)).await;
+        let opened = tokio::select! {
+            opened = self.cx.open(&name, self.identity(id)) => opened,
+            () = self.taken_away(&name) => return Ok(None),
+        };
         let partition = opened.map_err(wrong)?;
         let (received, start_at) = self.place(id, &partition, bounds).await?;
         let next = received.as_ref().map_or(bounds.oldest, HubCursor::next);
@@ -144,7 +186,7 @@ impl HubReader {
             memory.map(|memory| memory.open(&name, partition.checkpoint(), &reading.metrics));
         let labels = Arc::clone(&reading.labels);
         let reaper = Reaper::new(&reading.tables, labels, &reading.metrics, recall);
-        Ok(Seat {
+        Ok(Some(Seat {
             id: id.to_owned(),
             address: format!(
                 "{}/ConsumerGroups/{}/Partitions/{id}",
@@ -164,7 +206,7 @@ impl HubReader {
             heard: Arc::clone(&self.heard),
             rests_until: None,
             yields: 0,
-        })
+        }))
     }
 
     fn identity(&self, id: &str) -> StreamIdentity {

@@ -69,6 +69,8 @@ enum Ended {
     Fault(Fault),
     Rewound,
     Stopped,
+    /// Another process reads it now.
+    Revoked,
     /// There is nothing more for now.
     CaughtUp,
 }
@@ -115,8 +117,8 @@ impl Seat {
     async fn links(&mut self, connection: &Shared) -> Left {
         let mut counted = None;
         loop {
-            if self.rest().await {
-                return Left::Stopped;
+            if let Some(left) = self.rest().await {
+                return left;
             }
             let ended = match self.attach(connection).await {
                 Ok(mut link) => {
@@ -127,7 +129,8 @@ impl Seat {
             };
             match ended {
                 Ended::Rewound => {}
-                Ended::Stopped => return Left::Stopped,
+                Ended::Stopped => return self.stopped(),
+                Ended::Revoked => return Left::Released,
                 Ended::CaughtUp => self.rest_for(self.pause.unwrap_or_default()),
                 Ended::Fault(fault) if fault.action == Action::Connect => {
                     return Left::Connection(fault);
@@ -188,19 +191,28 @@ impl Seat {
         self.rests_until = Some(Instant::now() + wait);
     }
 
-    /// Rests for as long as decided, over connections; whether the runtime takes no more.
-    async fn rest(&mut self) -> bool {
+    /// Why the runtime takes no more.
+    fn stopped(&mut self) -> Left {
+        match self.partition.is_revoked() {
+            true => Left::Released,
+            false => Left::Stopped,
+        }
+    }
+
+    /// Rests for as long as decided, over connections; why that was the end, if it was.
+    async fn rest(&mut self) -> Option<Left> {
         while let Some(until) = self.rests_until {
             tokio::select! {
                 biased;
                 control = self.partition.control() => match control {
-                    Control::Stop => return true,
+                    Control::Stop => return Some(Left::Stopped),
+                    Control::Revoked => return Some(Left::Released),
                     Control::Rewind(checkpoint) => self.rewind(&checkpoint),
                 },
                 () = sleep_until(until) => self.rests_until = None,
             }
         }
-        false
+        None
     }
 
     fn rewind(&mut self, checkpoint: &Checkpoint) {
@@ -221,6 +233,7 @@ impl Seat {
                 biased;
                 control = self.partition.control() => match control {
                     Control::Stop => return Ended::Stopped,
+                    Control::Revoked => return Ended::Revoked,
                     Control::Rewind(checkpoint) => {
                         self.rewind(&checkpoint);
                         return Ended::Rewound;

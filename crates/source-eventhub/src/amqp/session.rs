@@ -103,6 +103,9 @@ impl<'a> Session<'a> {
                     if self.line.claims.are_good() {
                         self.hub.health.works();
                     }
+                    if self.hub.is_divided_anew(&self.claimed.borrow()) {
+                        self.count_due = Instant::now();
+                    }
                     Ok(())
                 }
             };
@@ -117,7 +120,8 @@ impl<'a> Session<'a> {
         let (seat, left) = task.map_err(|error| SourceError(error.to_string()))?;
         self.running.remove(&seat.id);
         // One that was given up is opened anew if it comes back: others may have read on.
-        let is_given_up = !self.claimed.borrow().is_empty() && matches!(left, Left::Released);
+        let is_kept = self.claimed.borrow().is_empty() && !self.hub.is_divided();
+        let is_given_up = matches!(left, Left::Released) && !is_kept;
         if !is_given_up {
             self.hub.seats.insert(seat.id.clone(), seat);
         }
@@ -157,20 +161,21 @@ impl<'a> Session<'a> {
 
     async fn begin_new(&mut self) -> Result<(), Over> {
         let ids = self.line.management.partitions().await?;
+        self.hub.note(&ids);
         let name = self.hub.name.clone();
-        match self.hub.reading.ownership.claim(&name, &ids).await {
+        let claimed = match self.hub.divided() {
+            Some(ours) => Ok(ours),
+            None => self.hub.reading.ownership.claim(&name, &ids).await,
+        };
+        match claimed {
             Ok(claimed) => self.claimed.send_replace(claimed),
             Err(why) => return Err(no_owner(why).into()),
         };
-        self.hub
-            .first
-            .get_or_insert_with(|| ids.iter().cloned().collect());
         let claimed = self.claimed.borrow().clone();
         for id in claimed {
             if self.running.contains(&id) {
                 self.ask_for(&id).await?;
-            } else {
-                let seat = self.seat(&id, ids.len()).await?;
+            } else if let Some(seat) = self.seat(&id, ids.len()).await? {
                 self.spawn(seat);
             }
         }
@@ -186,10 +191,11 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The seat of a partition, as it was left or newly opened.
-    async fn seat(&mut self, id: &str, partitions: usize) -> Result<Seat, Over> {
+    /// The seat of a partition, as it was left or newly opened; none if another process reads it by
+    /// now.
+    async fn seat(&mut self, id: &str, partitions: usize) -> Result<Option<Seat>, Over> {
         if let Some(seat) = self.hub.seats.remove(id) {
-            return Ok(seat);
+            return Ok(Some(seat));
         }
         let bounds = self.line.management.bounds(id).await?;
         Ok(self.hub.open(id, bounds, partitions).await?)

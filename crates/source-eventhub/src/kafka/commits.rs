@@ -71,7 +71,9 @@ impl Group {
         }
     }
 
+    /// The group is told nothing where it does not decide who reads.
     fn due(&self, wanted: impl Fn(&HubPartition) -> bool) -> Vec<(HubPartition, i64)> {
+        let wanted = |at: &HubPartition| !self.is_divided && wanted(at);
         let ours = self.owned.iter().filter(|(at, _)| wanted(at));
         let due = ours.filter_map(|(at, owned)| {
             let next = owned.settled_next()?;

@@ -44,6 +44,7 @@ pub(super) struct Board {
     error: Mutex<Option<RDKafkaErrorCode>>,
     hub_in_trouble: Notify,
     token: Mutex<Option<Token>>,
+    known: Mutex<Vec<HubPartition>>,
 }
 
 /// The part of librdkafka's statistics that we show.
@@ -144,6 +145,20 @@ impl Board {
         }
     }
 
+    /// Whether a decision of the group is not answered yet.
+    pub(super) fn is_changing(&self) -> bool {
+        !lock(&self.changes).is_empty()
+    }
+
+    /// Notes which partitions the hubs have.
+    pub(super) fn set_known(&self, known: Vec<HubPartition>) {
+        *lock(&self.known) = known;
+    }
+
+    pub(super) fn known(&self) -> Vec<HubPartition> {
+        lock(&self.known).clone()
+    }
+
     pub(super) fn set_token(&self, token: Token) {
         *lock(&self.token) = Some(token);
     }
@@ -152,7 +167,7 @@ impl Board {
         lock(&self.token).clone()
     }
 
-    fn push(&self, change: Change) {
+    pub(super) fn push(&self, change: Change) {
         lock(&self.changes).push_back(change);
         self.changed.notify_one();
     }

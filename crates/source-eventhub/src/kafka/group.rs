@@ -30,6 +30,8 @@ pub(super) struct Group {
     pub(super) health: Arc<ConnectionHealth>,
     pub(super) cx: SourceContext,
     pub(super) owned: HashMap<HubPartition, Owned>,
+    /// Whether the runtime decides what this process reads, and not the group.
+    pub(super) is_divided: bool,
     /// Answers of the service counted by the last statistics.
     pub(super) answers: i64,
     /// Connections that had ended by then.
@@ -60,7 +62,7 @@ impl Group {
         let mut opened = Vec::with_capacity(partitions.len());
         let start_at = self.start_at();
         for at in partitions {
-            opened.push(self.open(at, start_at).await?);
+            opened.extend(self.open(at, start_at).await?);
         }
         self.shared.has_begun.store(true, Ordering::Relaxed);
         // Queues are split first, so that no message goes elsewhere.
@@ -142,7 +144,7 @@ impl Group {
 
     /// Whether a reader ended although nobody told it to.
     pub(super) fn is_abandoned(&self) -> bool {
-        self.owned.values().any(Owned::is_finished)
+        self.owned.values().any(Owned::is_abandoned)
     }
 
     /// Shows backlog and lag.

@@ -5,6 +5,7 @@
 
 mod commits;
 mod context;
+mod division;
 mod faults;
 mod group;
 mod opening;
@@ -130,7 +131,9 @@ impl Kafka {
         let mut group = self.join(&config, Arc::clone(&board), cx, health)?;
         let consumer = Arc::clone(&group.consumer);
         let (beside, tokens) = (Arc::clone(&consumer), self.renew_tokens(&board, health));
+        let counted = Arc::clone(&consumer);
         let ended = tokio::select! {
+            never = self.count_partitions(counted, &board, group.is_divided) => match never {},
             reason = poll(consumer) => Ok(Ended::Failed(reason)),
             reason = self.watch_errors(&board, health) => Ok(Ended::Failed(reason)),
             ended = tokens => match ended {},
@@ -182,7 +185,10 @@ impl Kafka {
             .create_with_context(Context(Arc::clone(&board)))
             .map_err(wrong)?;
         let hubs: Vec<_> = self.shared.access.hubs.iter().map(String::as_str).collect();
-        consumer.subscribe(&hubs).map_err(wrong)?;
+        let is_divided = division::is_divided(cx, &self.shared.access.hubs);
+        if !is_divided {
+            consumer.subscribe(&hubs).map_err(wrong)?;
+        }
         Ok(Group {
             consumer: Arc::new(consumer),
             board,
@@ -190,6 +196,7 @@ impl Kafka {
             health: Arc::clone(health),
             cx: cx.clone(),
             owned: HashMap::new(),
+            is_divided,
             answers: 0,
             disconnects: 0,
         })
@@ -207,6 +214,7 @@ impl Kafka {
                 _ = ticks.tick() => {
                     group.show();
                     group.commit();
+                    group.divide();
                     if group.is_abandoned() && !cx.is_stopped() {
                         return Err(SourceError("a partition takes no more batches".to_owned()));
                     }

@@ -40,13 +40,17 @@ impl Group {
         }
     }
 
+    /// Opens a partition; nothing if another process is to read it by now.
     pub(super) async fn open(
         &self,
         at: &HubPartition,
         start_at: StartAt,
-    ) -> Result<Opened, OpenError> {
+    ) -> Result<Option<Opened>, OpenError> {
         let name = name(at);
-        let partition = self.cx.open(&name, self.identity(at)).await?;
+        let mut partition = tokio::select! {
+            opened = self.cx.open(&name, self.identity(at)) => opened?,
+            () = self.taken_away(&name) => return Ok(None),
+        };
         let checkpoint = Mark::decode(&partition.checkpoint().cursor)
             .map_err(|error| OpenError::ForeignCheckpoint(format!("{name}: {error}")))?;
         let next = match &checkpoint {
@@ -59,13 +63,24 @@ impl Group {
         // From here on nothing is lost, also if nothing can be read yet; and a rewind knows
         // where another replica had left off.
         if !matches!(checkpoint, Some(Mark::Settled(cursor)) if cursor.next() == next) {
-            partition.commit(HubCursor::before(next).encode()).await?;
+            let durable = partition.commit(HubCursor::before(next).encode()).await;
+            if durable.is_err() && partition.is_revoked() {
+                return Ok(None);
+            }
+            durable?;
         }
-        Ok(Opened {
+        Ok(Some(Opened {
             at: at.clone(),
             partition,
             next,
-        })
+        }))
+    }
+
+    /// Completes when another process is to read a partition. Cancel-safe.
+    async fn taken_away(&self, name: &str) {
+        while self.cx.owns(name) != Some(false) {
+            sleep(AGAIN).await;
+        }
     }
 
     fn identity(&self, at: &HubPartition) -> StreamIdentity {
@@ -92,7 +107,13 @@ impl Group {
         start_at: StartAt,
     ) -> i64 {
         loop {
-            match next_offset(&self.consumer, at, checkpoint, start_at).await {
+            // A checkpoint that all replicas share is newer than whatever the group was told.
+            let shared = checkpoint.filter(|_| self.is_divided).map(HubCursor::next);
+            let next = match shared {
+                Some(next) => Ok(next),
+                None => next_offset(&self.consumer, at, checkpoint, start_at).await,
+            };
+            match next {
                 Ok(next) => return next,
                 Err(error) => {
                     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
@@ -130,6 +151,7 @@ impl Group {
             at,
             partition,
             next,
+            is_revoked: false,
             reaper: Reaper::new(tables, Arc::clone(labels), metrics, recall),
             standing: Arc::new(Standing::new(metrics, &name, next)),
             missed: metrics.counter(&SOURCE_MISSED_RECORDS, &[&name]),
@@ -140,6 +162,6 @@ impl Group {
 }
 
 /// The name of a partition, in checkpoints and metrics.
-fn name((hub, number): &HubPartition) -> String {
+pub(super) fn name((hub, number): &HubPartition) -> String {
     format!("{hub}/{number}")
 }

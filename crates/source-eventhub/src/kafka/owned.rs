@@ -1,6 +1,7 @@
 //! One partition that this process reads.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tapline_core::Cursor;
 use tokio::sync::watch;
@@ -20,6 +21,8 @@ pub(super) struct Owned {
     /// What the group was told last.
     pub(super) committed: Option<i64>,
     reader: Task,
+    /// Raised when its reader heard that another process is to read it.
+    revoked: Arc<AtomicBool>,
 }
 
 /// Ends with its owner.
@@ -35,12 +38,18 @@ impl Owned {
     /// Reads it from now on.
     pub(super) fn start(reader: Reader) -> Self {
         let (release, released) = watch::channel(false);
+        let revoked = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&revoked);
         Self {
             release,
             settled: reader.partition.settled(),
             standing: Arc::clone(&reader.standing),
             committed: None,
-            reader: Task(tokio::spawn(reader.run(released))),
+            revoked,
+            reader: Task(tokio::spawn(async move {
+                let is_revoked = reader.run(released).await;
+                told.store(is_revoked, Ordering::Release);
+            })),
         }
     }
 
@@ -65,8 +74,13 @@ impl Owned {
         }
     }
 
-    /// Whether its reader ended.
-    pub(super) fn is_finished(&self) -> bool {
-        self.reader.0.is_finished()
+    /// Whether its reader ended, and not because another process reads it.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.reader.0.is_finished() && !self.is_revoked()
+    }
+
+    /// Whether another process is to read it.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Acquire)
     }
 }

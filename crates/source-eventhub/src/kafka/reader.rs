@@ -40,6 +40,8 @@ pub(super) struct Reader {
     pub(super) partition: Partition,
     /// The offset to read next.
     pub(super) next: i64,
+    /// Another process reads it now.
+    pub(super) is_revoked: bool,
     pub(super) reaper: Reaper,
     pub(super) standing: Arc<Standing>,
     pub(super) missed: IntCounter,
@@ -60,7 +62,9 @@ struct Haul {
 
 impl Reader {
     /// Reads until told to let go; then whatever is in flight settles by itself.
-    pub(super) async fn run(mut self, mut released: watch::Receiver<bool>) {
+    ///
+    /// Returns whether another process is to read it.
+    pub(super) async fn run(mut self, mut released: watch::Receiver<bool>) -> bool {
         // An error means that nobody is left to tell us, which is the same.
         let released = async { drop(released.wait_for(|released| *released).await) };
         tokio::select! {
@@ -68,6 +72,7 @@ impl Reader {
             () = released => {}
             Stopped = self.read() => {}
         }
+        self.is_revoked || self.partition.is_revoked()
     }
 
     async fn read(&mut self) -> Stopped {
@@ -76,6 +81,10 @@ impl Reader {
                 biased;
                 control = self.partition.control() => match control {
                     Control::Stop => return Stopped,
+                    Control::Revoked => {
+                        self.is_revoked = true;
+                        return Stopped;
+                    }
                     Control::Rewind(checkpoint) => {
                         if let Err(stopped) = self.rewind(&checkpoint).await {
                             return stopped;

@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &PipelineFile) -> anyhow::Result<Exit> {
                 arguments.config.display(),
                 written(&topology.sources),
                 topology.transforms.len(),
-                written(&topology.sinks)
+                written(&topology.sinks) + topology.transactional.len()
             ));
             Ok(Exit::Ok)
         }

@@ -38,7 +38,7 @@ impl Source for Counting {
                 control = partition.control() => match control {
                     Control::Rewind(Checkpoint { cursor, .. }) if self.honest => at = position(&cursor),
                     Control::Rewind(_) => {}
-                    Control::Stop => return Ok(()),
+                    Control::Stop | Control::Revoked => return Ok(()),
                 },
                 () = tokio::task::yield_now(), if at < TOTAL => {}
             }

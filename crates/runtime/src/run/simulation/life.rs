@@ -66,7 +66,7 @@ impl Life {
         let (inlets, inboxes): (Vec<_>, Vec<_>) = SINKS.iter().map(|_| mpsc::channel(2)).unzip();
         let budget = rng.random_range(1_000..12_000);
         let used = Gauge::new("bytes", "bytes").expect("legal");
-        let share = Arc::new(Budget::new(budget, 1, used.clone()).share(0));
+        let share = Arc::new(Budget::new(budget, used.clone()).share());
         let limits = SettlingLimits {
             open_batches: rng.random_range(1..8),
             ..SettlingLimits::default()

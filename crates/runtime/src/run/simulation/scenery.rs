@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::microsoft::{Branches, Fate, LAKE, LAKE_TWIN, Row, SIEM};
 use crate::run::flow::{Entrance, Flow, Plan};
-use crate::topology::{Node, Topology};
+use crate::topology::{Node, Print, Topology};
 
 pub(super) const SOURCE: &str = "alerts";
 pub(super) const TRANSFORM: &str = "ocsf";
@@ -31,6 +31,7 @@ impl Scenery {
         let folder = tempfile::tempdir().expect("a folder");
         let transform = Node::<dyn Transform> {
             name: name(ComponentKind::Transform, TRANSFORM),
+            print: Print::default(),
             inputs: vec![SOURCE.into()],
             build: Arc::new(|_| Ok(Box::new(Mapper))),
         };
@@ -43,9 +44,9 @@ impl Scenery {
         );
         Self {
             topology: Topology {
-                sources: Vec::new(),
                 transforms: vec![transform],
                 sinks: vec![sink(lake, TRANSFORM), sink(siem, SOURCE)],
+                ..Topology::default()
             },
             contexts: HashMap::from([(Arc::from(TRANSFORM), cx)]),
             _folder: folder,
@@ -62,6 +63,7 @@ impl Scenery {
 fn sink(id: &str, input: &str) -> Node<dyn Sink> {
     Node {
         name: name(ComponentKind::Sink, id),
+        print: Print::default(),
         inputs: vec![input.into()],
         build: Arc::new(|_| Err(BuildError::new("", "the simulation plays the sinks"))),
     }

@@ -9,19 +9,18 @@ use async_trait::async_trait;
 use tapline_core::metrics::{CHECKPOINT_COMMITS, Gauge, Metrics};
 use tapline_core::{
     BuildContext, BuildError, Checkpoint, ComponentKind, ComponentName, Cursor, Event, Kind,
-    Metadata, OpenError, Partition, Sink, SourceHost, StreamIdentity, Verdict,
+    Metadata, OpenError, Partition, PartitionKey, Reach, Sink, SourceHost, StreamIdentity, Verdict,
 };
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::budget::Budget;
-use crate::checkpoint::{CheckpointStore, Commit, PartitionKey, StoreError, Stored};
+use crate::checkpoint::{CheckpointStore, Commit, Kept, StoreError, Stored};
 use crate::dead_letters::DeadLetters;
 use crate::run::engine::Engine;
 use crate::run::flow::{Entrance, Plan};
-use crate::run::host::{Host, Plans};
-use crate::settling::SettlingLimits;
+use crate::run::host::{Host, Plans, Stores};
 use crate::status::{State, StatusBoard};
 use crate::topology::{Node, Print, Topology};
 
@@ -59,7 +58,7 @@ impl CheckpointStore for Flaky {
         Ok(self.stored.lock().expect("whole").get(key).cloned())
     }
 
-    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+    async fn commit(&self, commit: Commit) -> Result<Kept, StoreError> {
         self.check()?;
         let checkpoint = Checkpoint {
             cursor: commit.cursor,
@@ -73,7 +72,7 @@ impl CheckpointStore for Flaky {
             .lock()
             .expect("whole")
             .insert(commit.key, stored);
-        Ok(())
+        Ok(Kept::Durable)
     }
 }
 
@@ -110,10 +109,9 @@ impl Rig {
         )
         .expect("a writer");
         let engine = Arc::new(Engine {
-            store: Arc::clone(&store) as Arc<dyn CheckpointStore>,
+            local: Arc::clone(&store) as Arc<dyn CheckpointStore>,
             board: board.clone(),
             data_dir: folder.path().to_owned(),
-            limits: SettlingLimits::default(),
             stopping,
             abandoned,
             end: watch::channel(None).0,
@@ -129,6 +127,11 @@ impl Rig {
             engine,
             dead_letters,
             plans: watch::channel(Plans::Same(plan(&source, inlet))).1,
+            stores: Stores {
+                local: Arc::clone(&store) as Arc<dyn CheckpointStore>,
+                transactional: Vec::new(),
+            },
+            reach: Reach::Everybody,
             share: Arc::new(Budget::new(1 << 20, gauge).share()),
             opened: Default::default(),
             progress: Default::default(),
@@ -197,9 +200,8 @@ fn plan(source: &ComponentName, inlet: mpsc::Sender<Vec<Event>>) -> Plan {
         print: Print::default(),
     };
     let topology = Topology {
-        sources: Vec::new(),
-        transforms: Vec::new(),
         sinks: vec![sink],
+        ..Topology::default()
     };
     Plan::of(
         Entrance::Behind(&source.id),

@@ -1,0 +1,165 @@
+//! Our place in the group of replicas, which shares the control topic's partitions among them.
+//!
+//! The group has static members: a process that comes back, or a copy of its folder, takes the
+//! place at once, and the one before hears that it is fenced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance,
+    StreamConsumer,
+};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tracing::{debug, info};
+
+use super::board::Board;
+use super::topics::Names;
+
+/// Before the group is joined anew after an error that ended a consumer.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A consumer that reads nothing and only has a place.
+pub(super) type Member = StreamConsumer<Callbacks>;
+
+/// Turns callbacks into entries of the board.
+pub(super) struct Callbacks(Arc<Board>);
+
+impl ClientContext for Callbacks {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        debug!(facility, message, "librdkafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        debug!(%error, reason, "librdkafka");
+    }
+}
+
+impl ConsumerContext for Callbacks {
+    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Revoke(list) => {
+                let shares = shares(list);
+                info!(shares = shares.len(), "shares taken away");
+                self.0.revoked(&shares);
+            }
+            Rebalance::Error(error) => debug!(%error, "group"),
+            Rebalance::Assign(_) => {}
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Ok(assignment) = consumer.assignment() else {
+            return;
+        };
+        if let Rebalance::Assign(list) = rebalance {
+            // There is nothing to fetch.
+            if let Err(error) = consumer.pause(list) {
+                debug!(%error, "a control partition is not paused");
+            }
+            info!(shares = list.count(), "shares gained");
+        }
+        self.0.assigned(shares(&assignment));
+    }
+}
+
+fn shares(list: &TopicPartitionList) -> Vec<i32> {
+    let elements = list.elements();
+    elements.iter().map(|element| element.partition()).collect()
+}
+
+/// Settings of a member, beside those of the connection.
+const SETTINGS: &[(&str, &str)] = &[
+    ("group.protocol", "classic"),
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    // How long others wait for one that is gone without a word.
+    ("session.timeout.ms", "15000"),
+    ("heartbeat.interval.ms", "3000"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("auto.offset.reset", "latest"),
+    // A question that a cut network swallowed is asked again.
+    ("socket.timeout.ms", "10000"),
+];
+
+/// Joins the group.
+pub(super) fn join(
+    connection: &ClientConfig,
+    names: &Names,
+    board: &Arc<Board>,
+) -> KafkaResult<Member> {
+    let mut config = connection.clone();
+    for (key, value) in SETTINGS {
+        config.set(*key, *value);
+    }
+    config.set("group.id", &names.group);
+    config.set("group.instance.id", &names.identity);
+    let member: Member = config.create_with_context(Callbacks(Arc::clone(board)))?;
+    member.subscribe(&[&names.control])?;
+    Ok(member)
+}
+
+/// Serves the group until the consumer is of no more use. Cancel-safe.
+pub(super) async fn serve(member: &Member, board: &Board) {
+    loop {
+        let error = match member.recv().await {
+            // The control topic has no records; one that somebody wrote says nothing.
+            Ok(_) => continue,
+            Err(error) => error,
+        };
+        debug!(%error, "told by the group");
+        if is_fenced(member) {
+            board.fence();
+        }
+        if member.client().fatal_error().is_some() {
+            tokio::time::sleep(AGAIN).await;
+            return;
+        }
+    }
+}
+
+/// Whether a copy of our folder took our place in the group.
+fn is_fenced(member: &Member) -> bool {
+    let fatal = member.client().fatal_error();
+    matches!(fatal, Some((Code::FencedInstanceId, _)))
+}
+
+/// What the group says when it is asked whether our place is still ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    Ours,
+    /// A copy has it.
+    Taken,
+    /// It cannot say now.
+    Unknown,
+}
+
+/// Asks the group whether our place is still ours: it takes an offset from nobody else. Blocks.
+pub(super) fn prove(member: &Member, names: &Names, share: i32) -> Place {
+    match member.commit(&offsets(names, share), CommitMode::Sync) {
+        Ok(()) => Place::Ours,
+        Err(error) if error.rdkafka_error_code() == Some(Code::FencedInstanceId) => Place::Taken,
+        Err(_) if is_fenced(member) => Place::Taken,
+        Err(error) => {
+            debug!(%error, "the group does not say whose our place is");
+            Place::Unknown
+        }
+    }
+}
+
+/// An offset of the control topic: what it says is of no matter, that it is taken is the proof.
+pub(super) fn offsets(names: &Names, share: i32) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&names.control, share, Offset::Offset(0))
+        .expect("zero is an offset");
+    list
+}
+
+/// Who we are to the group now.
+pub(super) fn metadata(member: &Member) -> Option<ConsumerGroupMetadata> {
+    member.group_metadata()
+}

@@ -1,0 +1,9 @@
+//! With `exactly_once` every version is in Kafka once, for whoever reads what is committed.
+
+mod copies;
+mod crashes;
+mod hubs;
+mod outages;
+mod replicas;
+mod scene;
+mod unfit;
