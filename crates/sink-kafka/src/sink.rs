@@ -179,9 +179,9 @@ impl Kafka {
 /// What librdkafka says of the configuration as a whole; values are left out, they may be secret.
 #[derive(Debug, thiserror::Error)]
 #[error("librdkafka does not accept the settings: {0}")]
-pub(crate) struct CreateError(String);
+struct CreateError(String);
 
-pub(crate) fn create(config: &ClientConfig) -> Result<KafkaProducer, CreateError> {
+fn create(config: &ClientConfig) -> Result<KafkaProducer, CreateError> {
     use rdkafka::error::KafkaError;
     KafkaProducer::from_config_and_context(config, Calls::default()).map_err(|error| {
         CreateError(match error {

@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::Producer;
 
 use crate::calls::Calls;
-use crate::sink::{CreateError, KafkaProducer, create};
+use crate::sink::KafkaProducer;
 
 /// How long librdkafka may block at a time.
 const SLICE: Duration = Duration::from_secs(1);
@@ -49,9 +49,8 @@ struct State {
 }
 
 impl Clients {
-    /// # Errors
-    /// What librdkafka says of the settings.
-    pub(super) fn new(producer: &ClientConfig, identity: &str) -> Result<Self, CreateError> {
+    /// Makes producers of this name from now on.
+    pub(super) fn new(producer: &ClientConfig, identity: &str) -> Self {
         let mut config = producer.clone();
         for (key, value) in SETTINGS {
             config.set(*key, *value);
@@ -61,12 +60,10 @@ impl Clients {
             config.set(key, value);
         }
         config.set("transactional.id", identity);
-        // Made and thrown away, so that settings that do not fit together are told at the start.
-        drop(create(&config)?);
-        Ok(Self {
+        Self {
             config,
             state: Mutex::default(),
-        })
+        }
     }
 
     pub(super) fn current(&self) -> Option<Arc<Client>> {

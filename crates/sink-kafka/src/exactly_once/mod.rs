@@ -16,6 +16,7 @@ mod client;
 mod cursors;
 mod instance;
 mod membership;
+mod quiet;
 mod shares;
 mod takeover;
 mod topics;
@@ -97,8 +98,7 @@ impl ExactlyOnce {
         let producer = settings::producer(&config.brokers, &config.librdkafka, &cx.config_dir)
             .map_err(|(key, e)| BuildError::new(format!("librdkafka.{key}"), e))?;
         let connection = settings::connection(&producer);
-        let clients = Clients::new(&producer, &names.identity)
-            .map_err(|error| BuildError::new("librdkafka", error))?;
+        let clients = Clients::new(&producer, &names.identity);
         Ok(Self {
             names,
             instance,

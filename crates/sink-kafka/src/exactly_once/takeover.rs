@@ -15,6 +15,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tapline_core::{Durable, PartitionKey};
 
 use super::cursors::{Tally, Unreadable};
+use super::quiet::Quiet;
 
 /// How long the broker may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,6 +43,8 @@ pub(super) enum TakeoverError {
     GivenUp,
 }
 
+type QuietConsumer = BaseConsumer<Quiet>;
+
 /// What to read.
 pub(super) struct Takeover {
     pub(super) connection: ClientConfig,
@@ -66,7 +69,7 @@ impl Takeover {
         Ok(tally.finish())
     }
 
-    fn client(&self, isolation: &str) -> KafkaResult<BaseConsumer> {
+    fn client(&self, isolation: &str) -> KafkaResult<QuietConsumer> {
         let mut config = self.connection.clone();
         config
             .set("isolation.level", isolation)
@@ -77,16 +80,16 @@ impl Takeover {
             .set("auto.offset.reset", "earliest")
             .set("fetch.wait.max.ms", "10")
             .set("queued.max.messages.kbytes", "4096");
-        config.create()
+        config.create_with_context(Quiet)
     }
 
     /// The offset after the last record that this client may see.
-    fn end(&self, client: &BaseConsumer) -> KafkaResult<i64> {
+    fn end(&self, client: &QuietConsumer) -> KafkaResult<i64> {
         let (_, end) = client.fetch_watermarks(&self.topic, 0, PATIENCE)?;
         Ok(end)
     }
 
-    fn wait_until_decided(&self, decided: &BaseConsumer, end: i64) -> Result<(), TakeoverError> {
+    fn wait_until_decided(&self, decided: &QuietConsumer, end: i64) -> Result<(), TakeoverError> {
         let begun = std::time::Instant::now();
         while self.end(decided)? < end {
             self.check()?;
@@ -99,7 +102,7 @@ impl Takeover {
     }
 
     /// Reads up to the end that there is once all of before is decided.
-    fn scan(&self, client: &BaseConsumer, tally: &mut Tally) -> Result<(), TakeoverError> {
+    fn scan(&self, client: &QuietConsumer, tally: &mut Tally) -> Result<(), TakeoverError> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.topic, 0, Offset::Beginning)?;
         client.assign(&list)?;

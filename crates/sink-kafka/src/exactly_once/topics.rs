@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::quiet::Quiet;
 use super::shares::SHARES;
 
 /// How long the cluster may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-type Admin = AdminClient<DefaultClientContext>;
+type Admin = AdminClient<Quiet>;
 
 /// Names that belong to one sink of a pipeline.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,7 +66,7 @@ pub(super) enum TopicsError {
 
 /// Makes what is missing, and looks whether what is there can be used.
 pub(super) async fn make(config: &ClientConfig, names: &Names) -> Result<(), TopicsError> {
-    let admin: Arc<Admin> = Arc::new(config.create()?);
+    let admin: Arc<Admin> = Arc::new(config.create_with_context(Quiet)?);
     let topics = wanted(names);
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
     for result in admin.create_topics(&topics, &options).await? {
