@@ -22,6 +22,8 @@ pub(super) struct Board {
 struct Standing {
     /// Since when each share is ours.
     shares: BTreeMap<i32, Tenure>,
+    /// Whether the group knows us under the name that it gave us last.
+    is_member: bool,
     /// Grows with every change; tenures are numbered by it.
     changes: u64,
 }
@@ -49,6 +51,16 @@ impl Board {
                 standing.shares.insert(share, since);
             }
         });
+    }
+
+    /// The group took us in, or gave us up; then it has to take us in anew, and what it says of who
+    /// has our place meanwhile may be said of ourselves.
+    pub(super) fn set_member(&self, is_member: bool) {
+        self.standing().is_member = is_member;
+    }
+
+    pub(super) fn is_member(&self) -> bool {
+        self.standing().is_member
     }
 
     /// These shares are no longer ours.

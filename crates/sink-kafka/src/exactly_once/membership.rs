@@ -40,11 +40,14 @@ impl ClientContext for Callbacks {
 }
 
 impl ConsumerContext for Callbacks {
-    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Revoke(list) => {
                 let shares = shares(list);
                 info!(shares = shares.len(), "shares taken away");
+                if consumer.assignment_lost() {
+                    self.0.set_member(false);
+                }
                 self.0.revoked(&shares);
             }
             Rebalance::Error(error) => debug!(%error, "group"),
@@ -62,6 +65,7 @@ impl ConsumerContext for Callbacks {
                 debug!(%error, "a control partition is not paused");
             }
             info!(shares = list.count(), "shares gained");
+            self.0.set_member(true);
         }
         self.0.assigned(shares(&assignment));
     }
@@ -112,7 +116,8 @@ pub(super) async fn serve(member: &Member, board: &Board) {
             Err(error) => error,
         };
         debug!(%error, "told by the group");
-        if is_fenced(member) {
+        // A member that was given up and asks again may be told of its own last question.
+        if is_fenced(member) && board.is_member() {
             board.fence();
         }
         if member.client().fatal_error().is_some() {

@@ -126,6 +126,7 @@ impl ExactlyOnce {
                     self.member.send_replace(Some(Arc::clone(&member)));
                     membership::serve(&member, &self.board).await;
                     self.member.send_replace(None);
+                    self.board.set_member(false);
                     self.board.assigned([]);
                 }
                 Err(why) => self.board.tell(Some(why)),
@@ -184,6 +185,10 @@ impl ExactlyOnce {
 
     async fn place(&self) -> Place {
         let member = self.member().await;
+        // Asked by nobody it knows, the group would say that our place is another's.
+        if !self.board.is_member() {
+            return Place::Unknown;
+        }
         let share = self.board.any_share().unwrap_or(0);
         let names = self.names.clone();
         let asked = move || membership::prove(&member, &names, share);
