@@ -274,6 +274,10 @@ impl Keeper {
         let Some(checkpoint) = checkpoint else {
             return self.revoke();
         };
+        // It may have begun meanwhile; then what is lost counts as what was not settled.
+        if self.engine.is_stopping() {
+            return false;
+        }
         self.counters.rewinds.inc();
         self.say_rewind(repeats);
         self.ledger.rewound();
