@@ -158,7 +158,7 @@ impl Ledger {
     pub(super) fn close(&self) -> usize {
         self.closed.store(true, Ordering::Release);
         self.intake.notify_one();
-        self.settling().open_events()
+        self.settling().unsettled_events()
     }
 
     /// Events that came in and are not durable yet.

@@ -83,6 +83,8 @@ pub(crate) struct Settling<W> {
     last_commit: Option<Instant>,
     rewinds: u32,
     rewind_at: Option<Instant>,
+    /// Events that were open at rewinds, while nothing has become durable since.
+    void_events: usize,
     hurried: bool,
 }
 
@@ -106,6 +108,7 @@ impl<W> Settling<W> {
             last_commit: None,
             rewinds: 0,
             rewind_at: None,
+            void_events: 0,
             hurried: false,
         }
     }
@@ -169,6 +172,7 @@ impl<W> Settling<W> {
             if open.pending.events > 0 {
                 self.rewinds = 0;
                 self.rewind_at = None;
+                self.void_events = 0;
             }
             waiters.extend(open.pending.waiter);
         }
@@ -198,6 +202,7 @@ impl<W> Settling<W> {
 
     /// The source was told to read again: everything open is void, and nobody waits for it.
     pub(crate) fn rewound(&mut self) {
+        self.void_events = self.unsettled_events();
         self.first += self.open.len() as Seq;
         self.open.clear();
         self.entry_bytes = 0;
@@ -218,6 +223,12 @@ impl<W> Settling<W> {
     /// Events of the open batches.
     pub(crate) fn open_events(&self) -> usize {
         self.open.iter().map(|open| open.pending.events).sum()
+    }
+
+    /// Events that a stop would leave to be read again: also those of a rewind that nobody has
+    /// followed yet.
+    pub(crate) fn unsettled_events(&self) -> usize {
+        self.open_events().max(self.void_events)
     }
 
     fn settled_prefix(&self) -> usize {
@@ -367,6 +378,7 @@ mod tests {
         settling.committed();
         assert_eq!(settling.step(now), Step::Rewind { repeats: 1 });
         settling.rewound();
+        assert_eq!(settling.unsettled_events(), 2, "until they are read again");
         settling.settle(seqs[2], Outcome::Lost);
         assert_eq!(settling.step(now), Step::Wait(None), "it is void");
         assert!(settling.accept(0, batch(4, None)).is_none(), "read before");
