@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use rand::rngs::StdRng;
 use tapline_e2e::arrivals::Arrivals;
 use tapline_e2e::cable::{Cable, NoTap};
@@ -14,7 +15,6 @@ use tapline_e2e::program::Simulation;
 use tapline_e2e::services::certificates::Certificates;
 use tapline_e2e::services::kafka::Kafka;
 use tapline_e2e::services::rsyslog::Rsyslog;
-use tapline_e2e::wait_for;
 use tempfile::TempDir;
 
 use super::disk::SmallDisk;
@@ -29,6 +29,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// A fault of Microsoft's is over within 2 s, a retry backs off as long again, and a page may meet
 /// several.
 const TOLD_TO_WAIT: Duration = Duration::from_secs(10);
+/// How long the last ones may take after the last fault.
+const LAST: Duration = Duration::from_secs(120);
 /// What was delivered so long ago has its checkpoint, unless something is in flight before it.
 const COMMIT: Duration = Duration::from_millis(500);
 const IN_FLIGHT: &str = "tapline_component_in_flight_events";
@@ -191,22 +193,7 @@ impl Scene {
         let made = ledger::read(&self.ledger)?;
         self.microsoft.process().signal("CONT");
         let limit = SETTLE + 2 * POLL + 2 * self.longest + TOLD_TO_WAIT;
-        wait_for("every promised version is in kafka", 300, async || {
-            let (promised, arrived) = (self.promised(&made, limit).ok()?, self.arrivals.by_uid());
-            promised
-                .iter()
-                .all(|uid| arrived.contains_key(uid))
-                .then_some(())
-        })
-        .await;
-        wait_for("and with the receiver", 300, async || {
-            let (promised, arrived) = (self.promised(&made, limit).ok()?, self.identities.by_uid());
-            promised
-                .iter()
-                .all(|uid| arrived.contains_key(uid))
-                .then_some(())
-        })
-        .await;
+        self.all_arrived(&made, limit).await?;
         let promised = self.promised(&made, limit)?;
         self.pipeline.stop(&mut self.process);
         self.arrivals.quiet().await;
@@ -227,6 +214,35 @@ impl Scene {
             ],
             unwritten,
         })
+    }
+
+    /// Waits for everything that is promised; says what is missing if it does not come.
+    async fn all_arrived(&self, made: &[Version], limit: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + LAST;
+        loop {
+            let promised = self.promised(made, limit)?;
+            let arrived = [self.arrivals.by_uid(), self.identities.by_uid()];
+            let missing = arrived.each_ref().map(|arrived| {
+                let missing = promised.iter().filter(|uid| !arrived.contains_key(*uid));
+                missing.collect::<Vec<_>>()
+            });
+            if missing.iter().all(Vec::is_empty) {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "missing in kafka: {:?}\nmissing with the receiver: {:?}\ndead letters: {:?}\n{}",
+                missing[0],
+                missing[1],
+                self.pipeline
+                    .dead_letters()
+                    .iter()
+                    .map(|it| it["reason"].clone())
+                    .collect::<Vec<_>>(),
+                self.pipeline.log(),
+            );
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
     }
 
     /// Of what was made: what is streamed or never replaced all; of Graph records the newest
