@@ -154,11 +154,15 @@ impl Ledger {
         self.intake.notify_one();
     }
 
-    /// Nothing moves any more. Returns how many events were not settled.
+    /// Nothing moves any more. Returns how many events were not settled; of a partition that was taken
+    /// away whoever reads it now has to say that.
     pub(super) fn close(&self) -> usize {
         self.closed.store(true, Ordering::Release);
         self.intake.notify_one();
-        self.settling().unsettled_events()
+        match self.is_revoked() {
+            true => 0,
+            false => self.settling().unsettled_events(),
+        }
     }
 
     /// Events that came in and are not durable yet.
