@@ -16,7 +16,7 @@ async fn a_second_interrupt_ends_the_drain_at_once_and_loses_nothing() -> anyhow
     scene.microsoft.graph().put_alert(alert("a1", -60));
     scene.degraded("siem", &["takes nothing"]).await;
     scene.process.signal("HUP");
-    scene.logged(&["WARN", "reload"]).await;
+    scene.logged(&["the changed pipeline runs"]).await;
 
     scene.process.signal("INT");
     scene.logged(&["draining"]).await;
