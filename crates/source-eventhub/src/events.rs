@@ -1,6 +1,5 @@
 //! Events out of messages: one per record, as a slice of the message.
 
-use std::fmt::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -100,8 +99,9 @@ impl Reaper {
     /// Adds the records of a message to the harvest, in their order.
     pub(crate) fn reap(&mut self, message: &Bytes, place: Place<'_>, harvest: &mut Harvest) {
         let mut unwanted = 0;
+        let arrival = Timestamp::now();
         pieces(message, |piece| match piece {
-            Piece::Record(record) => match self.event(message, &record) {
+            Piece::Record(record) => match self.event(message, &record, arrival) {
                 Some(event) if self.is_repeat(&event, &record, place, &mut harvest.changes) => {}
                 Some(event) => harvest.events.push(event),
                 None => unwanted += 1,
@@ -116,7 +116,7 @@ impl Reaper {
     }
 
     /// A record's event; none if its table is not to be read.
-    fn event(&mut self, message: &Bytes, record: &Record) -> Option<Event> {
+    fn event(&mut self, message: &Bytes, record: &Record, arrival: Timestamp) -> Option<Event> {
         let table = self
             .tables
             .of(record.category.clone().map(|range| &message[range]));
@@ -125,7 +125,7 @@ impl Reaper {
             return None;
         }
         let body = slice(message, record.whole.clone());
-        let meta = self.metadata(message, record, &table, &body);
+        let meta = self.metadata(arrival, message, record, &table, &body);
         Some(Event::new(body, meta))
     }
 
@@ -150,6 +150,7 @@ impl Reaper {
 
     fn metadata(
         &mut self,
+        arrival: Timestamp,
         message: &[u8],
         record: &Record,
         table: &Table,
@@ -157,7 +158,7 @@ impl Reaper {
     ) -> Metadata {
         let tenant = self.tenant(record.tenant.clone().map(|range| &message[range]));
         let id = id(message, record, table);
-        let mut meta = Metadata::new(table.kind.clone(), tenant, id, VERSION);
+        let mut meta = Metadata::received(arrival, table.kind.clone(), tenant, id, VERSION);
         meta.event_time = time(message, record);
         meta.severity = severity(message, record);
         meta.device = device(record).and_then(|range| within(body, record, range));
@@ -233,15 +234,16 @@ fn id(message: &[u8], record: &Record, table: &Table) -> String {
 }
 
 fn hash(table: &str, row: &[u8]) -> String {
+    const HEX: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
     let mut hash = Sha256::new();
     hash.update(table);
     hash.update([0]);
     hash.update(row);
-    let mut digits = String::with_capacity(32);
-    for byte in &hash.finalize()[..16] {
-        write!(digits, "{byte:02x}").expect("writing to memory does not fail");
-    }
-    digits
+    let half = hash.finalize();
+    let digits = half[..16].iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| HEX[usize::from(digit)]).collect()
 }
 
 /// When it happened; else when it was exported.

@@ -1,5 +1,7 @@
 //! What each operation does.
 
+use tapline_core::Metadata;
+
 use super::expr::{Expr, Got, Keep, MetaField, Text};
 use super::run::Run;
 use super::table::{Otherwise, Table};
@@ -232,23 +234,15 @@ impl Run<'_> {
     }
 
     fn meta_field(&mut self, field: MetaField) -> Got {
-        use std::fmt::Write;
         let meta = self.meta;
-        let text = self.make(|made| {
-            // Writing into a String cannot fail.
-            let _written = match field {
-                MetaField::Tenant if &*meta.tenant == "unknown" => Ok(()),
-                MetaField::Tenant => made.write_str(&meta.tenant),
-                MetaField::Kind => made.write_str(meta.kind.as_str()),
-                MetaField::Table => made.write_str(meta.table.as_deref().unwrap_or("")),
-                MetaField::Id => made.write_str(&meta.id),
-                MetaField::Uid => write!(
-                    made,
-                    "{}:{}:{}:{}",
-                    meta.tenant, meta.kind, meta.id, meta.version
-                ),
-                MetaField::Time => write!(made, "{}", known_time(meta)),
-            };
+        let text = self.make(|made| match field {
+            MetaField::Tenant if &*meta.tenant == "unknown" => {}
+            MetaField::Tenant => made.push_str(&meta.tenant),
+            MetaField::Kind => made.push_str(meta.kind.as_str()),
+            MetaField::Table => made.push_str(meta.table.as_deref().unwrap_or("")),
+            MetaField::Id => made.push_str(&meta.id),
+            MetaField::Uid => push_uid(meta, made),
+            MetaField::Time => made.push_str(&known_time(meta).to_string()),
         });
         if text.start == text.end {
             return Got::Nothing;
@@ -257,9 +251,24 @@ impl Run<'_> {
     }
 }
 
+/// The record's identity, as [`Metadata::uid`] has it, without an allocation.
+fn push_uid(meta: &Metadata, made: &mut String) {
+    for part in [
+        &*meta.tenant,
+        ":",
+        meta.kind.as_str(),
+        ":",
+        &meta.id,
+        ":",
+        &meta.version,
+    ] {
+        made.push_str(part);
+    }
+}
+
 /// When it happened, unless that is a time such as `0001-01-01`, which stands for "not known" and
 /// which no target takes; else when we received it.
-fn known_time(meta: &tapline_core::Metadata) -> jiff::Timestamp {
+fn known_time(meta: &Metadata) -> jiff::Timestamp {
     let plausible = |time: &jiff::Timestamp| {
         (1990..2100).contains(&time.to_zoned(jiff::tz::TimeZone::UTC).year())
     };

@@ -1,7 +1,7 @@
 //! The tape: every value of one record in reading order, as ranges of its bytes.
 
 use super::scan::{ScanError, Scanner};
-use super::text::{unescape, write_escaped, write_text};
+use super::text::{unescape, write_escaped, write_mended};
 
 /// The place of a value on the tape. The record itself is 0.
 pub(crate) type NodeId = u32;
@@ -236,9 +236,15 @@ impl Tape {
     /// The name of a member as it stands in the record, escapes and all.
     pub(crate) fn key<'a>(&'a self, body: &'a str, id: NodeId) -> &'a str {
         let node = self.node(id);
-        let opened = node.flags & Node::OPENED != 0;
-        let bytes = if opened { &self.opened } else { body };
-        &bytes[node.key.0 as usize..node.key.1 as usize]
+        &self.bytes_of_key(body, node)[node.key.0 as usize..node.key.1 as usize]
+    }
+
+    /// The buffer that a member's name stands in, with its quotes.
+    fn bytes_of_key<'a>(&'a self, body: &'a str, member: &Node) -> &'a str {
+        match member.flags & Node::OPENED != 0 {
+            true => &self.opened,
+            false => body,
+        }
     }
 
     /// Notes that a value went somewhere. Returns whether it had not before.
@@ -342,21 +348,35 @@ impl Tape {
     /// Writes a text value with its quotes.
     pub(crate) fn write_text(&self, body: &str, id: NodeId, out: &mut Vec<u8>) {
         let node = self.node(id);
-        out.push(b'"');
         if node.flags & Node::MADE != 0 {
+            out.push(b'"');
             write_escaped(self.raw(body, id), out);
+            out.push(b'"');
+        } else if node.escaped() && self.broken {
+            write_mended(self.raw(body, id), out);
         } else {
-            write_text(self.raw(body, id), node.escaped() && self.broken, out);
+            let quoted = self.text(body, node.buffer(), (node.start - 1, node.end + 1));
+            out.extend_from_slice(quoted.as_bytes());
         }
-        out.push(b'"');
     }
 
     /// Writes `"name":` of a member.
     pub(crate) fn write_key(&self, body: &str, id: NodeId, out: &mut Vec<u8>) {
-        let escaped = self.node(id).flags & Node::KEY_ESCAPED != 0;
-        out.push(b'"');
-        write_text(self.key(body, id), escaped && self.broken, out);
-        out.extend_from_slice(b"\":");
+        let node = self.node(id);
+        if node.flags & Node::KEY_ESCAPED != 0 && self.broken {
+            write_mended(self.key(body, id), out);
+            out.push(b':');
+            return;
+        }
+        let (start, end) = (node.key.0 as usize - 1, node.key.1 as usize + 1);
+        let bytes = self.bytes_of_key(body, node).as_bytes();
+        // Without white space the colon is there already.
+        if bytes.get(end) == Some(&b':') {
+            out.extend_from_slice(&bytes[start..=end]);
+        } else {
+            out.extend_from_slice(&bytes[start..end]);
+            out.push(b':');
+        }
     }
 
     /// Writes a value as it came, without white space and without what was dropped.

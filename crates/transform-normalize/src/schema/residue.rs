@@ -152,7 +152,8 @@ impl Writer<'_, '_> {
     /// Writes what is left of one member or element, with its name. Returns whether anything is.
     fn member(&mut self, at: NodeId, named: bool, first: &mut bool) -> bool {
         let value = self.run.tape.inner(at);
-        if self.run.tape.node(at).dropped() {
+        // Most members are wholly used: their names are not even written.
+        if self.run.tape.node(at).dropped() || self.is_spent(value) {
             return false;
         }
         let start = self.out.len();
@@ -171,13 +172,19 @@ impl Writer<'_, '_> {
         left
     }
 
+    /// Whether a value is used, was dropped, or says nothing.
+    fn is_spent(&self, value: NodeId) -> bool {
+        let node = self.run.tape.node(value);
+        node.used() || node.dropped() || self.run.tape.is_empty(value)
+    }
+
     /// Writes what is left of a value. Returns whether anything is.
     fn left(&mut self, value: NodeId) -> bool {
-        let node = *self.run.tape.node(value);
-        if node.used() || node.dropped() || self.run.tape.is_empty(value) {
+        if self.is_spent(value) {
             return false;
         }
-        let nested = matches!(node.kind, NodeKind::Object | NodeKind::Array);
+        let kind = self.run.tape.node(value).kind;
+        let nested = matches!(kind, NodeKind::Object | NodeKind::Array);
         if nested && self.run.tape.touched(value) {
             return self.residue(value);
         }
