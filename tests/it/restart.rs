@@ -1,12 +1,11 @@
 //! Killed and stopped at random moments, nothing is lost.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tapline_e2e::arrivals::Arrivals;
-use tapline_e2e::ledger::{self, Version};
+use tapline_e2e::ledger;
 use tapline_e2e::pipeline::{self, Pipeline};
 use tapline_e2e::program::Simulation;
 use tapline_e2e::services::kafka::Kafka;
@@ -92,9 +91,11 @@ async fn stopped_or_killed_at_random_moments_nothing_is_lost() -> anyhow::Result
     let made = ledger::polled(ledger::read(&ledger)?);
     simulation.process().signal("CONT");
     let limit = SETTLE + 2 * POLL + longest_down + TOLD_TO_WAIT;
-    let promised = promised(&made, limit);
-    wait_for("every promised version is in kafka", 120, async || {
-        missing(&promised, &arrivals).is_empty().then_some(())
+    let promised = wait_for("every promised version is in kafka", 120, async || {
+        let promised = ledger::promised(&ledger, &made, limit).ok()?;
+        let arrived = arrivals.by_uid();
+        let all = promised.iter().all(|uid| arrived.contains_key(uid));
+        all.then_some(promised)
     })
     .await;
     pipeline.stop(&mut process);
@@ -124,20 +125,4 @@ async fn read_twice(pipeline: &Pipeline) {
         })
         .await;
     }
-}
-
-/// Legacy detections all; of a Graph record the newest version, and those that stayed current long enough.
-fn promised(made: &[Version], limit: Duration) -> HashSet<String> {
-    let stayed = |version: &Version| match version.superseded_after_ms {
-        None => true,
-        Some(after) => u128::from(after) > limit.as_millis(),
-    };
-    let promised = made.iter().filter(|version| stayed(version));
-    promised.map(|version| version.uid.clone()).collect()
-}
-
-fn missing(promised: &HashSet<String>, arrivals: &Arrivals) -> Vec<String> {
-    let arrived = arrivals.by_uid();
-    let missing = promised.iter().filter(|uid| !arrived.contains_key(*uid));
-    missing.cloned().collect()
 }

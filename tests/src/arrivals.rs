@@ -1,4 +1,7 @@
 //! What has arrived in Kafka, read from the beginning by a consumer of its own.
+//!
+//! A record counts once, by its place: a consumer that loses its group, because a topic is made or a
+//! broker dies, reads again what it has not committed, and that is no repeat of the sender's.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +53,8 @@ pub struct Arrivals {
 impl Arrivals {
     /// Reads every topic whose name starts with `prefix`, those made later too.
     pub fn of(kafka: &Kafka, prefix: &str) -> anyhow::Result<Self> {
-        let consumer: BaseConsumer = kafka.client().create()?;
+        let group = format!("arrivals-{:016x}", rand::random::<u64>());
+        let consumer: BaseConsumer = kafka.client().set("group.id", group).create()?;
         consumer.subscribe(&[&format!("^{}.*", prefix.replace('.', "\\."))])?;
         let records = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
@@ -139,10 +143,16 @@ impl Drop for Arrivals {
 }
 
 fn read(consumer: &BaseConsumer, records: &Mutex<Vec<Record>>, stop: &AtomicBool) {
+    let mut next = HashMap::new();
     while !stop.load(Ordering::Relaxed) {
         // Errors are the broker being away, which tests do on purpose; the consumer comes back.
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
-            records.lock().expect("not poisoned").push(record(&message));
+            let partition = (message.topic().to_owned(), message.partition());
+            let next = next.entry(partition).or_insert(0);
+            if message.offset() >= *next {
+                *next = message.offset() + 1;
+                records.lock().expect("not poisoned").push(record(&message));
+            }
         }
     }
 }

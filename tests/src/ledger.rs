@@ -1,7 +1,8 @@
 //! What the simulator says it made.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
@@ -41,6 +42,19 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Version>> {
 pub fn polled(versions: Vec<Version>) -> Vec<Version> {
     let polled = |version: &Version| !version.kind.starts_with("hunting.");
     versions.into_iter().filter(polled).collect()
+}
+
+/// Of what was made up to some moment: what is never replaced, and what stayed current for longer than
+/// `limit`, by what the ledger says now; a version may have been replaced since that moment.
+pub fn promised(path: &Path, made: &[Version], limit: Duration) -> anyhow::Result<HashSet<String>> {
+    let made: HashSet<&str> = made.iter().map(|version| version.uid.as_str()).collect();
+    let stayed = |version: &Version| match version.superseded_after_ms {
+        None => true,
+        Some(after) => u128::from(after) > limit.as_millis(),
+    };
+    let now = read(path)?.into_iter();
+    let promised = now.filter(|version| made.contains(version.uid.as_str()) && stayed(version));
+    Ok(promised.map(|version| version.uid).collect())
 }
 
 fn version(line: &str) -> anyhow::Result<Version> {

@@ -194,7 +194,7 @@ impl Scene {
         self.microsoft.process().signal("CONT");
         let limit = SETTLE + 2 * POLL + 2 * self.longest + TOLD_TO_WAIT;
         self.all_arrived(&made, limit).await?;
-        let promised = self.promised(&made, limit)?;
+        let promised = ledger::promised(&self.ledger, &made, limit)?;
         self.pipeline.stop(&mut self.process);
         self.arrivals.quiet().await;
         self.order_is_kept(&made);
@@ -220,7 +220,7 @@ impl Scene {
     async fn all_arrived(&self, made: &[Version], limit: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + LAST;
         loop {
-            let promised = self.promised(made, limit)?;
+            let promised = ledger::promised(&self.ledger, made, limit)?;
             let arrived = [self.arrivals.by_uid(), self.identities.by_uid()];
             let missing = arrived.each_ref().map(|arrived| {
                 let missing = promised.iter().filter(|uid| !arrived.contains_key(*uid));
@@ -243,19 +243,6 @@ impl Scene {
             );
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
-    }
-
-    /// Of what was made: what is streamed or never replaced all; of Graph records the newest
-    /// version, and those that stayed current long enough, by what the ledger says now.
-    fn promised(&self, made: &[Version], limit: Duration) -> anyhow::Result<HashSet<String>> {
-        let made: HashSet<&str> = made.iter().map(|version| version.uid.as_str()).collect();
-        let stayed = |version: &Version| match version.superseded_after_ms {
-            None => true,
-            Some(after) => u128::from(after) > limit.as_millis(),
-        };
-        let now = ledger::read(&self.ledger)?.into_iter();
-        let promised = now.filter(|version| made.contains(version.uid.as_str()) && stayed(version));
-        Ok(promised.map(|version| version.uid).collect())
     }
 
     /// What was handed over and is not in rsyslog's file.
