@@ -93,6 +93,17 @@ impl Arrivals {
         self.by_uid().values().map(|times| times - 1).sum()
     }
 
+    /// What arrived more than once, with all of its places; for whoever has to find out why.
+    pub fn repeated(&self) -> Vec<(String, Vec<(i32, i64)>)> {
+        let mut places: HashMap<String, Vec<_>> = HashMap::new();
+        for record in self.records.lock().expect("not poisoned").iter() {
+            places.entry(record.uid()).or_default().push(record.place);
+        }
+        let mut repeated: Vec<_> = places.into_iter().filter(|(_, it)| it.len() > 1).collect();
+        repeated.sort_by_key(|(_, places)| places[0]);
+        repeated
+    }
+
     /// Versions that first arrived after a newer one of their record; `made` is in the order of
     /// making.
     pub fn overtaken(&self, made: &[Version]) -> Vec<String> {

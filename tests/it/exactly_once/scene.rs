@@ -106,7 +106,13 @@ impl Scene {
         })
         .await;
         self.arrivals.quiet().await;
-        assert_eq!(self.arrivals.repeats(), 0, "something is there twice");
+        let repeated = self.arrivals.repeated();
+        assert!(
+            repeated.is_empty(),
+            "{} are there twice, such as {:?}",
+            repeated.len(),
+            &repeated[..repeated.len().min(20)]
+        );
     }
 }
 

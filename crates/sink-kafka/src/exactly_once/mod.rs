@@ -205,11 +205,13 @@ impl ExactlyOnce {
             if self.client().await.is_err() {
                 std::future::pending::<()>().await;
             }
-            let wanted = std::mem::take(&mut *self.wanted());
+            let mut wanted = std::mem::take(&mut *self.wanted());
+            wanted.retain(|(_, reply)| !reply.is_closed());
             let keys: Vec<_> = wanted.iter().map(|(key, _)| key.clone()).collect();
-            let mut found = self.read(keys).await;
+            let found = self.read(keys).await;
             for (key, reply) in wanted {
-                let durable = found.remove(&key).unwrap_or_default();
+                // Who asked and was cut off may have asked again: each gets all of it.
+                let durable = found.get(&key).expect("what was asked for is told").clone();
                 // Nobody waits any more if the partition was taken away meanwhile.
                 let _gone = reply.send(durable);
             }
