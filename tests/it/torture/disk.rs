@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 
 /// Larger than what the pipeline keeps, small enough to be filled in a moment.
-const SIZE: &str = "size=96m,mode=0700";
+const SIZE: &str = "size=192m,mode=0700";
 
 /// A file system in memory; unmounted when dropped.
 pub(super) struct SmallDisk(PathBuf);

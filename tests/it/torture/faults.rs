@@ -8,6 +8,7 @@ use rand::seq::SliceRandom;
 use tapline_e2e::cable::{Cable, Weather};
 use tapline_e2e::process::Process;
 
+use super::Mode;
 use super::scene::Scene;
 
 /// One kind of fault.
@@ -55,8 +56,9 @@ impl Fault {
     ];
 
     /// Each once, and the kills of ours four times, in random order.
-    pub(super) fn shuffled(random: &mut StdRng) -> Vec<Fault> {
+    pub(super) fn shuffled(mode: Mode, random: &mut StdRng) -> Vec<Fault> {
         let mut faults = [&Self::ALL[..], &[Fault::KillTapline; 3]].concat();
+        faults.retain(|fault| mode == Mode::AtLeastOnce || !fault.is_of_receiver());
         faults.shuffle(random);
         faults
     }
@@ -87,13 +89,17 @@ impl Fault {
         )
     }
 
+    fn is_of_receiver(self) -> bool {
+        matches!(
+            self,
+            Fault::KillReceiver | Fault::PauseReceiver | Fault::CutReceiver | Fault::SlowReceiver
+        )
+    }
+
     pub(super) fn repeats(self) -> Repeats {
         match self {
             Fault::KillTapline => Repeats::Everybody,
-            Fault::KillReceiver
-            | Fault::PauseReceiver
-            | Fault::CutReceiver
-            | Fault::SlowReceiver => Repeats::Receiver,
+            receiver if receiver.is_of_receiver() => Repeats::Receiver,
             _ => Repeats::Nobody,
         }
     }

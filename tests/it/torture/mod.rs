@@ -13,7 +13,6 @@ mod scene;
 
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -32,37 +31,45 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What the destinations are promised.
-fn check_mode() -> anyhow::Result<()> {
-    match variable("TAPLINE_TORTURE_MODE").as_deref() {
-        None | Some("at_least_once") => Ok(()),
-        Some(other) => {
-            bail!("TAPLINE_TORTURE_MODE: {other:?} is no mode; this version has at_least_once")
-        }
-    }
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Mode {
+    /// Kafka, and a syslog receiver behind a spool.
+    AtLeastOnce,
+    /// Kafka, by transactions.
+    ExactlyOnce,
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tortured_for_as_long_as_asked_nothing_is_lost_and_nothing_settled_is_repeated()
 -> anyhow::Result<()> {
+    torture(Mode::AtLeastOnce).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tortured_for_as_long_as_asked_nothing_is_lost_and_nothing_is_there_twice()
+-> anyhow::Result<()> {
+    torture(Mode::ExactlyOnce).await
+}
+
+async fn torture(mode: Mode) -> anyhow::Result<()> {
     if !tapline_e2e::enabled() {
         return Ok(());
     }
-    check_mode()?;
     let seed = number("TAPLINE_TORTURE_SEED").unwrap_or_else(rand::random);
     let minutes = number("TAPLINE_TORTURE_MINUTES");
     let length = minutes.map_or(SHORT, |minutes| Duration::from_secs(60 * minutes));
     eprintln!(
-        "TAPLINE_TORTURE_SEED={seed}, {} s of faults",
+        "{mode:?}: TAPLINE_TORTURE_SEED={seed}, {} s of faults",
         length.as_secs()
     );
     let mut random = StdRng::seed_from_u64(seed);
-    let mut scene = Scene::new(seed).await?;
+    let mut scene = Scene::new(mode, seed).await?;
     let end = Instant::now() + length;
     let mut order: Vec<Fault> = Vec::new();
     while Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(random.random_range(300..2000))).await;
         if order.is_empty() {
-            order = Fault::shuffled(&mut random);
+            order = Fault::shuffled(mode, &mut random);
         }
         if let Some(fault) = order.pop() {
             scene.suffer(fault, &mut random).await?;
