@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit e2e fidelity services bench torture mutants soak
+.PHONY: help demo test lint unit e2e fidelity services bench torture replicas mutants soak
 
 # The services of the end-to-end tests, and the program they run.
 E2E = TAPLINE_E2E=1 TAPLINE_BIN=$(CURDIR)/target/debug/tapline TAPLINE_SERVICES=$(CURDIR)/.services
@@ -30,8 +30,8 @@ unit: ## all tests that need no service
 	$(CARGO) test --workspace
 
 e2e: ## only the end-to-end tests
-	$(CARGO) build -p tapline
-	$(E2E) $(CARGO) test -p tapline-e2e -- --test-threads=2
+	$(CARGO) build --workspace --bins --tests
+	$(E2E) $(CARGO) test --workspace --test it -- --test-threads=2
 
 fidelity: ## real samples and generated records through `tapline normalize`, checked against the schema
 	.services/venv/bin/python tests/fidelity/check.py --tapline target/debug/tapline
@@ -39,10 +39,13 @@ fidelity: ## real samples and generated records through `tapline normalize`, che
 bench: ## benchmarks, as a table
 	scripts/bench
 
-torture: ## kills, cuts, full disks, and all of Microsoft's faults, for long; MINUTES=120
-	$(CARGO) build -p tapline
-	TAPLINE_TORTURE_MINUTES=$(or $(MINUTES),120) $(E2E) $(CARGO) test -p tapline-e2e -- --nocapture tortured
-	TAPLINE_REPLICAS_MINUTES=$(or $(MINUTES),120) $(E2E) $(CARGO) test -p tapline-e2e -- --nocapture replicas
+torture: services ## kills, cuts, full disks, and all of Microsoft's faults, in both modes side by side; MINUTES=120
+	$(CARGO) build --workspace --bins --tests
+	TAPLINE_TORTURE_MINUTES=$(or $(MINUTES),120) $(E2E) $(CARGO) test --workspace --test it -- --nocapture --test-threads=2 tortured
+
+replicas: services ## three replicas, crashes, and a broker restart every half minute; MINUTES=5
+	$(CARGO) build --workspace --bins --tests
+	TAPLINE_REPLICAS_MINUTES=$(or $(MINUTES),5) $(E2E) $(CARGO) test --workspace --test it -- --nocapture replicas_and_broker
 
 mutants: services ## plants known bugs and requires that tests catch them
 	scripts/mutants

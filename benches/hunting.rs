@@ -14,8 +14,8 @@ use crate::rows::message;
 use crate::table::Table;
 
 /// Rows in the backlog, and in each message of it.
-const ROWS: usize = 100_000;
-const ROWS_IN_MESSAGE: usize = 100;
+pub(crate) const ROWS: usize = 100_000;
+pub(crate) const ROWS_IN_MESSAGE: usize = 100;
 /// Rows of a message that is nearly 1 MB, the most that the service takes.
 const ROWS_IN_LARGE_MESSAGE: usize = 560;
 /// Times that the backlog is worked off, into a topic of its own each.
@@ -85,7 +85,7 @@ fn messages(rows: usize) -> impl Iterator<Item = String> {
 }
 
 /// Puts the backlog into a topic, which stands for a hub.
-fn fill(kafka: &Kafka, hub: &str, rows: usize) -> anyhow::Result<()> {
+pub(crate) fn fill(kafka: &Kafka, hub: &str, rows: usize) -> anyhow::Result<()> {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", kafka.address())
         .create()?;
@@ -106,7 +106,7 @@ fn rounds(
     let mut rounds = Vec::new();
     for round in 0..ROUNDS {
         let topic = format!("{hub}-out-{round}");
-        let components = format!("{}{}", source(hub, round), sink(kafka, &topic, 20));
+        let components = format!("{}{}", source(hub, round), sink(kafka, &topic, 20, ""));
         let rig = Rig::new("none", &components)?;
         rounds.push(work_off(kafka, &rig, &topic, ROWS)?);
     }
@@ -145,13 +145,13 @@ fn amqp(connection_string: &str) -> String {
     )
 }
 
-/// To OCSF and into a topic; `linger` in milliseconds.
-pub(crate) fn sink(kafka: &Kafka, topic: &str, linger: u32) -> String {
+/// To OCSF and into a topic; `linger` in milliseconds, `more` are further settings of the sink.
+pub(crate) fn sink(kafka: &Kafka, topic: &str, linger: u32, more: &str) -> String {
     format!(
         r#"transforms:
   ocsf: {{ type: normalize, inputs: [hunting], config: {{ to: ocsf }} }}
 sinks:
-  lake: {{ type: kafka, inputs: [ocsf], config: {{ brokers: ["{}"], topic: "{topic}", librdkafka: {{ linger.ms: {linger} }} }} }}
+  lake: {{ type: kafka, inputs: [ocsf], config: {{ brokers: ["{}"], topic: "{topic}", librdkafka: {{ linger.ms: {linger} }}{more} }} }}
 "#,
         kafka.address(),
     )

@@ -31,10 +31,10 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let taken_at = [("message.timestamp.type", "LogAppendTime")];
     kafka.create_topic(HUB, &[]).await?;
     kafka.create_topic(OUT, &taken_at).await?;
-    let components = kafka_endpoint(&kafka, HUB, 0) + &sink(&kafka, OUT, LINGER);
+    let components = kafka_endpoint(&kafka, HUB, 0) + &sink(&kafka, OUT, LINGER, "");
     let rig = Rig::new("none", &components)?;
     let mut process = rig.run()?;
-    let rows = send(&kafka)?;
+    let rows = send(&kafka, HUB, EVERY, WARM_UP + MEASURED)?;
     let mut delays = delays(&kafka, rows)?;
     let ended = process.terminate(Duration::from_secs(30));
     ensure!(ended.is_some_and(|status| status.success()), "{ended:?}");
@@ -55,19 +55,24 @@ fn report(table: &mut Table, delays: &mut [i64]) {
     table.add("  the same, 99 of 100 within", figure, "less than 20 ms");
 }
 
-/// Sends at a steady rate; returns how many rows.
-fn send(kafka: &Kafka) -> anyhow::Result<usize> {
+/// Sends a message every so often, for so long; returns how many rows.
+pub(crate) fn send(
+    kafka: &Kafka,
+    hub: &str,
+    every: Duration,
+    lasting: Duration,
+) -> anyhow::Result<usize> {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", kafka.address())
         .set("linger.ms", "0")
         .create()?;
     let begin = Instant::now();
     let mut rows = 0;
-    while begin.elapsed() < WARM_UP + MEASURED {
-        let due = begin + EVERY * (rows / ROWS_IN_MESSAGE) as u32;
+    while begin.elapsed() < lasting {
+        let due = begin + every * (rows / ROWS_IN_MESSAGE) as u32;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let message = message(rows, ROWS_IN_MESSAGE, &Timestamp::now().to_string());
-        let record = BaseRecord::<(), _>::to(HUB).payload(&message);
+        let record = BaseRecord::<(), _>::to(hub).payload(&message);
         producer.send(record).map_err(|(error, _)| error)?;
         producer.poll(Duration::ZERO);
         rows += ROWS_IN_MESSAGE;
@@ -106,7 +111,7 @@ fn delays(kafka: &Kafka, rows: usize) -> anyhow::Result<Vec<i64>> {
 }
 
 /// The `time` of an event, in milliseconds.
-fn made_at(event: &[u8]) -> anyhow::Result<i64> {
+pub(crate) fn made_at(event: &[u8]) -> anyhow::Result<i64> {
     let event = std::str::from_utf8(event)?;
     let (_, rest) = event.split_once(r#","time":"#).context("no time")?;
     let digits = rest.split(',').next().unwrap_or_default();

@@ -8,6 +8,7 @@ mod latency;
 mod load;
 mod machine;
 mod normalizer;
+mod once;
 mod process;
 mod rig;
 mod rows;
@@ -48,6 +49,10 @@ async fn bench() -> anyhow::Result<ExitCode> {
     }
     if wanted("latency") {
         latency::measure(&mut table).await?;
+    }
+    if wanted("once") {
+        once::throughput(&mut table).await?;
+        once::latency(&mut table).await?;
     }
     table.print()?;
     Ok(ExitCode::SUCCESS)

@@ -70,10 +70,21 @@ impl Rig {
 
     /// Events read and not settled yet, over all components.
     pub(crate) fn in_flight(&self) -> f64 {
+        self.sum("tapline_component_in_flight_events{", "")
+    }
+
+    /// Events that sinks have delivered.
+    pub(crate) fn delivered(&self) -> f64 {
+        let name = "tapline_component_sent_events_total{";
+        self.sum(name, "component_kind=\"sink\"")
+    }
+
+    /// Of all series with this beginning and this label.
+    fn sum(&self, beginning: &str, label: &str) -> f64 {
         let page = self.get("/metrics").unwrap_or_default();
         let lines = page
             .lines()
-            .filter(|line| line.starts_with("tapline_component_in_flight_events{"));
+            .filter(|line| line.starts_with(beginning) && line.contains(label));
         let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         values.sum()
     }

@@ -100,3 +100,38 @@ fn what_cannot_hold_is_refused_by_name() -> anyhow::Result<()> {
     )?;
     Ok(())
 }
+
+#[test]
+fn cursors_that_are_kept_in_kafka_are_not_changed_by_tapline_state() -> anyhow::Result<()> {
+    if !tapline_e2e::enabled() {
+        return Ok(());
+    }
+    let pipeline = Pipeline::new(
+        "sources:\n  hunting:\n    type: eventhub\n    config:\n      namespace: contoso.servicebus.windows.net\n      hubs: [defender]\n      auth: { sas: { policy: listen, key: \"a2V5\" } }\nsinks:\n  lake: { type: kafka, inputs: [hunting], config: { brokers: [\"b:9092\"], topic: out, exactly_once: true } }\n",
+    )?;
+    let file = pipeline.file();
+    let file = file.to_str().expect("UTF-8");
+    let rewind = [
+        "state",
+        "rewind",
+        "-c",
+        file,
+        "--to",
+        "2026-01-02T03:04:05Z",
+    ];
+    let said = tapline(&rewind).output()?;
+    let text = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("e2e.lake.cursors, which this does not reach; nothing was changed"),
+        "{text}"
+    );
+    let said = tapline(&["state", "show", "-c", file]).output()?;
+    let text = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains("e2e.lake.cursors, and not part of this"),
+        "{text}"
+    );
+    Ok(())
+}

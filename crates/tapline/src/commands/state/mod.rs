@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tapline_runtime::Pipeline;
 use tapline_runtime::state::{Changed, CursorText, Document, Placement, Rewind};
 
@@ -33,6 +33,19 @@ pub(crate) fn run(arguments: &State) -> anyhow::Result<Exit> {
 }
 
 async fn act(action: &StateAction, pipeline: &Pipeline) -> anyhow::Result<()> {
+    if let Some(sink) = pipeline.topology.transactional.first() {
+        let id = &sink.name.id;
+        let name = &pipeline.name;
+        let where_it_is = format!(
+            "sinks.{id} is exactly_once: where its sources stand is in topic {name}.{id}.cursors"
+        );
+        match action {
+            StateAction::Show { .. } | StateAction::Export(_) => {
+                say(format_args!("{where_it_is}, and not part of this"));
+            }
+            _ => bail!("{where_it_is}, which this does not reach; nothing was changed"),
+        }
+    }
     match action {
         StateAction::Show { json, .. } => show(pipeline, *json).await,
         StateAction::Export(_) => print(&Desk::to_read(pipeline).await?.export().await?),
