@@ -16,7 +16,7 @@ demo: ## build what is missing and watch detections arrive
 
 test: services lint ## everything, against the real services
 	$(CARGO) build --workspace --bins --tests
-	$(E2E) $(CARGO) test --workspace --no-fail-fast -- --test-threads=2
+	$(E2E) $(CARGO) test --workspace --no-fail-fast -- --test-threads=3
 	$(MAKE) --no-print-directory fidelity
 
 services: ## install what the end-to-end tests need
@@ -31,7 +31,7 @@ unit: ## all tests that need no service
 
 e2e: ## only the end-to-end tests
 	$(CARGO) build --workspace --bins --tests
-	$(E2E) $(CARGO) test --workspace --test it -- --test-threads=2
+	$(E2E) $(CARGO) test --workspace --test it -- --test-threads=3
 
 fidelity: ## real samples and generated records through `tapline normalize`, checked against the schema
 	.services/venv/bin/python tests/fidelity/check.py --tapline target/debug/tapline
