@@ -116,6 +116,9 @@ pub trait TransactionalSink: Send + Sync {
     /// How long a step may wait for others to share its transaction.
     fn interval(&self) -> Duration;
 
+    /// Where the checkpoints are, for people.
+    fn place(&self) -> String;
+
     /// Keeps our place among the processes of the pipeline for as long as it is polled.
     async fn run(&self) -> Fenced;
 

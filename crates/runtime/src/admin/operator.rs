@@ -84,14 +84,14 @@ pub(super) async fn rewind(
     body: Bytes,
 ) -> Result<Json<Changed>, Failure> {
     let wanted: Rewind = read(&body)?;
-    let state = &shown.operator.controls()?.state;
-    Ok(Json(state.rewind(&wanted).await?))
+    let state = shown.operator.controls()?.state.clone();
+    to_its_end(async move { state.rewind(&wanted).await }).await
 }
 
 pub(super) async fn set(State(shown): State<Shown>, body: Bytes) -> Result<Json<Changed>, Failure> {
     let wanted: Placement = read(&body)?;
-    let state = &shown.operator.controls()?.state;
-    Ok(Json(state.set(wanted).await?))
+    let state = shown.operator.controls()?.state.clone();
+    to_its_end(async move { state.set(wanted).await }).await
 }
 
 pub(super) async fn import(
@@ -100,8 +100,21 @@ pub(super) async fn import(
 ) -> Result<Json<Changed>, Failure> {
     let wrong = |why| Failure(StatusCode::BAD_REQUEST, format!("the document {why}"));
     let document = Document::parse(&body).map_err(wrong)?;
-    let state = &shown.operator.controls()?.state;
-    Ok(Json(state.import(document).await?))
+    let state = shown.operator.controls()?.state.clone();
+    to_its_end(async move { state.import(document).await }).await
+}
+
+/// A change goes on also when whoever asked for it hangs up: half of it would be none.
+async fn to_its_end(
+    change: impl Future<Output = Result<Changed, StateError>> + Send + 'static,
+) -> Result<Json<Changed>, Failure> {
+    match tokio::spawn(change).await {
+        Ok(changed) => Ok(Json(changed?)),
+        Err(error) => Err(Failure(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            error.to_string(),
+        )),
+    }
 }
 
 pub(super) async fn reload(State(shown): State<Shown>) -> Result<Response, Failure> {

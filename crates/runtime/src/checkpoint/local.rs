@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
@@ -29,6 +29,7 @@ const CACHE_BYTES: usize = 4 << 20;
 
 /// The store of one process.
 pub(crate) struct LocalStore {
+    folder: PathBuf,
     database: Arc<Database>,
     queue: mpsc::Sender<Request>,
     _committer: AbortOnDrop,
@@ -65,6 +66,7 @@ impl LocalStore {
         let (queue, requests) = mpsc::channel(STEPS_PER_TRANSACTION);
         let committer = tokio::spawn(commit_all(Arc::downgrade(&database), requests));
         Ok(Self {
+            folder: folder.to_owned(),
             database,
             queue,
             _committer: AbortOnDrop(committer),
@@ -74,6 +76,10 @@ impl LocalStore {
 
 #[async_trait]
 impl CheckpointStore for LocalStore {
+    fn place(&self) -> String {
+        self.folder.display().to_string()
+    }
+
     async fn read(&self, key: &PartitionKey) -> Result<Option<Stored>, StoreError> {
         let database = Arc::clone(&self.database);
         let key = key.clone();

@@ -74,6 +74,9 @@ pub(crate) trait CheckpointStore: Send + Sync {
         None
     }
 
+    /// Where the checkpoints are, for people.
+    fn place(&self) -> String;
+
     /// How a partition's batches are put together into steps.
     fn limits(&self) -> SettlingLimits {
         SettlingLimits::default()

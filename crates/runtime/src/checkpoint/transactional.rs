@@ -22,6 +22,8 @@ use crate::settling::SettlingLimits;
 
 /// Steps that may wait for a transaction; a partition has one at a time.
 const STEPS: usize = 1024;
+/// Events of one step; what is settled beyond goes with the next, so that a transaction ends in time.
+const STEP_EVENTS: usize = 10_000;
 /// How long a sink may take to say goodbye, within the time of the drain.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -107,10 +109,15 @@ impl CheckpointStore for TransactionalStore {
         Some(self.sink.tenure(key).is_some())
     }
 
+    fn place(&self) -> String {
+        self.sink.place()
+    }
+
     /// The transaction itself is what collects.
     fn limits(&self) -> SettlingLimits {
         SettlingLimits {
             commit_interval: Duration::ZERO,
+            commit_events: STEP_EVENTS,
             ..SettlingLimits::default()
         }
     }

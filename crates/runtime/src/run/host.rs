@@ -78,6 +78,7 @@ impl Plans {
 }
 
 /// A partition that was opened before.
+#[derive(Clone)]
 pub(super) struct Opened {
     control: mpsc::WeakSender<Control>,
     finished: watch::Receiver<()>,
@@ -99,7 +100,8 @@ struct Opening {
 #[async_trait]
 impl SourceHost for Host {
     async fn open(&self, partition: &str, stream: StreamIdentity) -> Result<Partition, OpenError> {
-        let previous = self.opened.lock().await.remove(partition);
+        // It stays known until the next one is: who is cut off while it waits asks again.
+        let previous = self.opened.lock().await.get(partition).cloned();
         if let Some(previous) = previous {
             self.wait_for(previous, partition).await?;
         }
@@ -168,10 +170,6 @@ impl Host {
     async fn wait_for(&self, mut previous: Opened, partition: &str) -> Result<(), OpenError> {
         let reader = previous.control.upgrade();
         if reader.is_some_and(|control| !control.is_closed()) {
-            self.opened
-                .lock()
-                .await
-                .insert(partition.to_owned(), previous);
             let text = format!("partition {partition} is open already");
             return Err(OpenError::Store(text));
         }
@@ -219,7 +217,7 @@ impl Host {
         match stored {
             None => Ok(Checkpoint::default()),
             Some(stored) if stored.stream == *stream => Ok(stored.checkpoint),
-            Some(stored) => Err(self.refuse(key, &stored.stream, stream)),
+            Some(stored) => Err(self.refuse(key, &stored.stream, stream, &store.place())),
         }
     }
 
@@ -228,14 +226,14 @@ impl Host {
         key: &PartitionKey,
         stored: &StreamIdentity,
         wanted: &StreamIdentity,
+        place: &str,
     ) -> OpenError {
         let id = &self.cx.component.id;
         let text = format!(
-            "the checkpoint of source `{id}`, partition `{}`, in {} belongs to another stream: \
+            "the checkpoint of source `{id}`, partition `{}`, in {place} belongs to another stream: \
              it was made for {stored}, and the source now reads {wanted}; give the source another id, or put \
-             its old settings back, or delete the state of the folder",
+             its old settings back, or delete the state there",
             key.partition,
-            self.engine.data_dir.display(),
         );
         tracing::error!(component = %self.cx.component, "{text}");
         let board = &self.engine.board;

@@ -146,9 +146,10 @@ impl Keeper {
             ..
         } = &self.key;
         tracing::info!(component, partition, "partition taken away");
-        self.ledger.revoke();
-        // Full only if the source takes nothing any more, and closed if it has let go.
+        // Said before anybody who waits hears that it came to nothing. Full only if the source takes
+        // nothing any more, and closed if it has let go.
         let _known = self.control.try_send(Control::Revoked);
+        self.ledger.revoke();
         true
     }
 

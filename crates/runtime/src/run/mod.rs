@@ -42,7 +42,7 @@ use crate::checkpoint::{CheckpointStore, LocalStore, StoreError};
 use crate::config::Mistake;
 use crate::dead_letters::DeadLetters;
 use crate::registry::CursorForms;
-use crate::state::StateDesk;
+use crate::state::{StateDesk, kept_elsewhere};
 use crate::status::{State, StatusBoard};
 use crate::topology::Topology;
 use build::{AllBuilt, Builder, Built, Inlets};
@@ -280,7 +280,8 @@ impl Running {
     /// The durable state, to be looked at and changed while this runs.
     pub fn state(&self, cursors: CursorForms) -> StateDesk {
         let store = Arc::clone(&self.engine.local);
-        StateDesk::new(store, self.engine.open.clone(), cursors)
+        let elsewhere = kept_elsewhere(&self.setup.name, &self.setup.topology);
+        StateDesk::new(store, self.engine.open.clone(), cursors).kept(elsewhere)
     }
 
     /// Completes when another process took our place. Cancel-safe.

@@ -20,6 +20,8 @@ use tokio::time::Instant;
 pub(crate) struct SettlingLimits {
     /// Commits of one partition are at least this far apart, unless somebody waits for one.
     pub(crate) commit_interval: Duration,
+    /// Events of one commit, unless a single batch has more.
+    pub(crate) commit_events: usize,
     /// Batches accepted and not yet committed.
     pub(crate) open_batches: usize,
     /// Bytes of keyed entries accepted and not yet committed.
@@ -34,6 +36,7 @@ impl Default for SettlingLimits {
     fn default() -> Self {
         Self {
             commit_interval: Duration::from_millis(100),
+            commit_events: usize::MAX,
             open_batches: 256,
             entry_bytes: 4 << 20,
             rewind_backoff: Duration::from_millis(100),
@@ -236,6 +239,17 @@ impl<W> Settling<W> {
         self.open.iter().take_while(settled).count()
     }
 
+    /// So many of the settled batches go in one commit.
+    fn committable(&self, settled: usize) -> usize {
+        let mut events = 0;
+        let fits = |open: &&Open<W>| {
+            events += open.pending.events;
+            events <= self.limits.commit_events
+        };
+        let fitting = self.open.iter().take(settled).take_while(fits).count();
+        fitting.max(1)
+    }
+
     fn commit_step(&mut self, settled: usize, now: Instant) -> Step {
         let urgent = self.hurried || self.lost || self.is_awaited(settled);
         let due = self
@@ -244,9 +258,10 @@ impl<W> Settling<W> {
         if !urgent && now < due && self.open.len() < self.limits.open_batches {
             return Step::Wait(Some(due));
         }
-        self.committing = settled;
+        let part = self.committable(settled);
+        self.committing = part;
         self.last_commit = Some(now);
-        self.merged(settled)
+        self.merged(part)
     }
 
     fn is_awaited(&self, settled: usize) -> bool {
@@ -383,6 +398,29 @@ mod tests {
         assert_eq!(settling.step(now), Step::Wait(None), "it is void");
         assert!(settling.accept(0, batch(4, None)).is_none(), "read before");
         assert!(settling.accept(1, batch(2, None)).is_some());
+    }
+
+    #[test]
+    fn a_commit_is_no_larger_than_it_may_be_unless_one_batch_is() {
+        let mut settling = Settling::new(SettlingLimits {
+            commit_events: 3,
+            commit_interval: Duration::ZERO,
+            ..SettlingLimits::default()
+        });
+        let now = Instant::now();
+        for (at, events) in [(1, 2), (2, 1), (3, 5), (4, 1)] {
+            let pending = Pending {
+                events,
+                ..batch(at, None)
+            };
+            let seq = settling.accept(0, pending).expect("accepted");
+            settling.settle(seq, Outcome::Settled);
+        }
+        for cursor in [2, 3, 4] {
+            assert_eq!(cursor_of(&settling.step(now)), Some(cursor));
+            settling.committed();
+        }
+        assert!(settling.is_idle());
     }
 
     #[test]

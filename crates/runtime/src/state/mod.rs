@@ -19,6 +19,7 @@ use crate::StoreError;
 use crate::checkpoint::{CheckpointStore, Listed, LocalStore, Stored};
 use crate::registry::CursorForms;
 use crate::run::{OpenPartitions, Restless, chain};
+use crate::topology::Topology;
 
 /// What stands in the state of one partition.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -93,6 +94,17 @@ pub struct StateDesk {
     store: Arc<dyn CheckpointStore>,
     open: OpenPartitions,
     cursors: Arc<CursorForms>,
+    /// Why nothing can be changed here: the cursors are kept by a sink.
+    elsewhere: Option<String>,
+}
+
+/// Where the cursors of a pipeline are if they are not in its data folder, as the beginning of a sentence.
+pub fn kept_elsewhere(name: &str, topology: &Topology) -> Option<String> {
+    let sink = topology.transactional.first()?;
+    let id = &sink.name.id;
+    Some(format!(
+        "sinks.{id} is exactly_once: where its sources stand is in topic {name}.{id}.cursors"
+    ))
 }
 
 impl StateDesk {
@@ -123,6 +135,22 @@ impl StateDesk {
             store,
             open,
             cursors: Arc::new(cursors),
+            elsewhere: None,
+        }
+    }
+
+    /// The same for a pipeline whose cursors are kept elsewhere, if there is a where.
+    pub(crate) fn kept(mut self, elsewhere: Option<String>) -> Self {
+        self.elsewhere = elsewhere;
+        self
+    }
+
+    fn is_here(&self) -> Result<(), StateError> {
+        match &self.elsewhere {
+            None => Ok(()),
+            Some(elsewhere) => Err(StateError::Refused(format!(
+                "{elsewhere}, which this does not reach"
+            ))),
         }
     }
 
@@ -160,6 +188,7 @@ impl StateDesk {
     /// # Errors
     /// [`StateError`]; nothing was changed then.
     pub async fn rewind(&self, rewind: &Rewind) -> Result<Changed, StateError> {
+        self.is_here()?;
         if rewind.to > Timestamp::now() {
             let text = format!("{} is in the future, and a rewind goes back", rewind.to);
             return Err(StateError::Refused(text));
@@ -307,6 +336,7 @@ impl StateDesk {
         keys: &[PartitionKey],
         mut make: impl FnMut(&PartitionKey, Option<Stored>) -> Result<Option<Stored>, String>,
     ) -> Result<Changed, StateError> {
+        self.is_here()?;
         let held = self.open.hold(keys).await;
         let mut held = held.map_err(|Restless(key)| {
             StateError::Refused(format!(

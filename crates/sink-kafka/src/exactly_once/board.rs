@@ -22,8 +22,8 @@ pub(super) struct Board {
 struct Standing {
     /// Since when each share is ours.
     shares: BTreeMap<i32, Tenure>,
-    /// Whether the group knows us under the name that it gave us last.
-    is_member: bool,
+    /// The name that the group took us in under; none if it gave us up.
+    name: Option<String>,
     /// Grows with every change; tenures are numbered by it.
     changes: u64,
 }
@@ -53,14 +53,30 @@ impl Board {
         });
     }
 
-    /// The group took us in, or gave us up; then it has to take us in anew, and what it says of who
-    /// has our place meanwhile may be said of ourselves.
-    pub(super) fn set_member(&self, is_member: bool) {
-        self.standing().is_member = is_member;
+    /// The group took us in. Under another name than before, what was ours was somebody else's
+    /// meanwhile.
+    pub(super) fn taken_in(&self, name: String) {
+        self.change(|standing, _| {
+            if standing.name.as_ref() != Some(&name) {
+                standing.shares.clear();
+            }
+            standing.name = Some(name);
+        });
+    }
+
+    /// The group gave us up: it has to take us in anew, and what it says of who has our place
+    /// meanwhile may be said of ourselves.
+    pub(super) fn given_up(&self) {
+        self.standing().name = None;
     }
 
     pub(super) fn is_member(&self) -> bool {
-        self.standing().is_member
+        self.standing().name.is_some()
+    }
+
+    /// Whether that is the name that we were taken in under.
+    pub(super) fn is_known_as(&self, name: &str) -> bool {
+        self.standing().name.as_deref() == Some(name)
     }
 
     /// These shares are no longer ours.
@@ -168,6 +184,28 @@ mod tests {
         board.assigned([share, (share + 1) % 64]);
         assert_eq!(board.tenure(&key), Some(first), "kept throughout");
         board.revoked(&[share]);
+        assert_eq!(board.tenure(&key), None);
+        board.assigned([share]);
+        assert_ne!(board.tenure(&key), Some(first));
+    }
+
+    #[test]
+    fn under_another_name_everything_comes_with_another_tenure() {
+        let board = board();
+        let key = key(Reach::Everybody);
+        let share = share_of(&key);
+        board.taken_in("one".to_owned());
+        board.assigned([share]);
+        let first = board.tenure(&key).expect("ours");
+        board.taken_in("one".to_owned());
+        board.assigned([share]);
+        assert_eq!(
+            board.tenure(&key),
+            Some(first),
+            "the same member throughout"
+        );
+        assert!(board.is_known_as("one") && !board.is_known_as(""));
+        board.taken_in("two".to_owned());
         assert_eq!(board.tenure(&key), None);
         board.assigned([share]);
         assert_ne!(board.tenure(&key), Some(first));

@@ -3,9 +3,11 @@
 //! The group has static members: a process that comes back, or a copy of its folder, takes the
 //! place at once, and the one before hears that it is fenced.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::bindings::{rd_kafka_mem_free, rd_kafka_memberid};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
@@ -46,7 +48,7 @@ impl ConsumerContext for Callbacks {
                 let shares = shares(list);
                 info!(shares = shares.len(), "shares taken away");
                 if consumer.assignment_lost() {
-                    self.0.set_member(false);
+                    self.0.given_up();
                 }
                 self.0.revoked(&shares);
             }
@@ -65,7 +67,7 @@ impl ConsumerContext for Callbacks {
                 debug!(%error, "a control partition is not paused");
             }
             info!(shares = list.count(), "shares gained");
-            self.0.set_member(true);
+            self.0.taken_in(name(consumer));
         }
         self.0.assigned(shares(&assignment));
     }
@@ -117,7 +119,7 @@ pub(super) async fn serve(member: &Member, board: &Board) {
         };
         debug!(%error, "told by the group");
         // A member that was given up and asks again may be told of its own last question.
-        if is_fenced(member) && board.is_member() {
+        if is_fenced(member) && board.is_known_as(&name(member)) {
             board.fence();
         }
         if member.client().fatal_error().is_some() {
@@ -162,6 +164,26 @@ pub(super) fn offsets(names: &Names, share: i32) -> TopicPartitionList {
     list.add_partition_offset(&names.control, share, Offset::Offset(0))
         .expect("zero is an offset");
     list
+}
+
+/// The name that the group gave a member last; empty while it is taken in anew.
+///
+/// librdkafka asks for another name without a word when the group has given the old one up, and only
+/// tells what is ours under the new one once it knows.
+#[expect(unsafe_code, reason = "rdkafka does not hand out the name")]
+pub(super) fn name(consumer: &impl Consumer<Callbacks>) -> String {
+    let client = consumer.client().native_ptr();
+    // SAFETY: the handle is valid while the consumer lives. What comes back is null, or a string with
+    // a zero byte at its end that is ours to give back.
+    unsafe {
+        let name = rd_kafka_memberid(client);
+        if name.is_null() {
+            return String::new();
+        }
+        let text = CStr::from_ptr(name).to_string_lossy().into_owned();
+        rd_kafka_mem_free(client, name.cast());
+        text
+    }
 }
 
 /// Who we are to the group now.

@@ -126,7 +126,7 @@ impl ExactlyOnce {
                     self.member.send_replace(Some(Arc::clone(&member)));
                     membership::serve(&member, &self.board).await;
                     self.member.send_replace(None);
-                    self.board.set_member(false);
+                    self.board.given_up();
                     self.board.assigned([]);
                 }
                 Err(why) => self.board.tell(Some(why)),
@@ -191,9 +191,16 @@ impl ExactlyOnce {
         }
         let share = self.board.any_share().unwrap_or(0);
         let names = self.names.clone();
-        let asked = move || membership::prove(&member, &names, share);
-        let place = tokio::task::spawn_blocking(asked).await;
-        place.unwrap_or(Place::Unknown)
+        let asked = move || {
+            let place = membership::prove(&member, &names, share);
+            (place, membership::name(&*member))
+        };
+        match tokio::task::spawn_blocking(asked).await {
+            // A member that is taken in anew asks under no name, and hears of its own last one.
+            Ok((Place::Taken, name)) if !self.board.is_known_as(&name) => Place::Unknown,
+            Ok((place, _)) => place,
+            Err(_) => Place::Unknown,
+        }
     }
 
     /// Answers who asks for what is durable.
@@ -252,6 +259,10 @@ impl ExactlyOnce {
     async fn still_ours(&self, steps: &[Arc<Advance>]) -> Option<(Proof, Vec<usize>)> {
         let member = self.member().await;
         let metadata = membership::metadata(&member)?;
+        // Whoever is known by another name now has nothing of before, also if it was not told yet.
+        if !self.board.is_known_as(&membership::name(&*member)) {
+            return None;
+        }
         let share = self.board.any_share().unwrap_or(0);
         let is_ours = |at: &usize| {
             let step = &steps[*at];
@@ -312,6 +323,10 @@ impl Rejected {
 impl TransactionalSink for ExactlyOnce {
     fn interval(&self) -> Duration {
         self.interval
+    }
+
+    fn place(&self) -> String {
+        format!("topic {}", self.names.cursors)
     }
 
     async fn run(&self) -> Fenced {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
@@ -47,13 +47,18 @@ pub(super) enum TopicsError {
     #[error("the cluster cannot be asked for topics: {0}")]
     Asking(#[from] KafkaError),
     #[error(
-        "the broker does not make topic {topic}: {code}; make it with {partitions} partitions, or allow us to (CREATE)"
+        "the broker does not make topic {topic}: {code}; make it with {partitions} partitions{compacted}, or allow us to (CREATE)"
     )]
     Refused {
         topic: String,
         partitions: i32,
+        compacted: &'static str,
         code: Code,
     },
+    #[error(
+        "topic {topic} has cleanup.policy={found}, which deletes cursors; it has to have cleanup.policy=compact"
+    )]
+    Policy { topic: String, found: String },
     #[error(
         "topic {topic} has {found} partitions and has to have {wanted}; delete it while no replica runs, or give the sink another id"
     )]
@@ -76,9 +81,15 @@ pub(super) async fn make(config: &ClientConfig, names: &Names) -> Result<(), Top
                 let partitions = partitions_of(&topics, &topic);
                 // Who may not make topics may still find them there.
                 if !exists(&admin, &topic).await? {
+                    let is_compacted = topic == names.cursors;
                     return Err(TopicsError::Refused {
                         topic,
                         partitions,
+                        compacted: if is_compacted {
+                            " and cleanup.policy=compact"
+                        } else {
+                            ""
+                        },
                         code,
                     });
                 }
@@ -88,9 +99,35 @@ pub(super) async fn make(config: &ClientConfig, names: &Names) -> Result<(), Top
     for topic in &topics[..2] {
         check(&admin, topic).await?;
     }
-    Ok(())
+    check_policy(&admin, &names.cursors, &options).await
 }
 
+/// Who may not look at the settings of a topic has to know them.
+async fn check_policy(
+    admin: &Admin,
+    topic: &str,
+    options: &AdminOptions,
+) -> Result<(), TopicsError> {
+    let asked = [ResourceSpecifier::Topic(topic)];
+    let described = admin.describe_configs(&asked, options).await?;
+    let Some(Ok(settings)) = described.into_iter().next() else {
+        tracing::debug!(topic, "its settings may not be looked at");
+        return Ok(());
+    };
+    let policy = settings
+        .get("cleanup.policy")
+        .and_then(|it| it.value.as_deref());
+    match policy {
+        Some(found) if found != "compact" => Err(TopicsError::Policy {
+            topic: topic.to_owned(),
+            found: found.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What a batch of ours may have, also where the cluster's default is less: Kafka's own default.
+const BATCH: &str = "1048588";
 /// As many replicas as the cluster gives a topic by default.
 const CLUSTER_DECIDES: TopicReplication<'static> = TopicReplication::Fixed(-1);
 
@@ -102,8 +139,11 @@ fn wanted(names: &Names) -> [NewTopic<'_>; 3] {
             .set("cleanup.policy", "compact")
             .set("segment.bytes", "16777216")
             .set("segment.ms", "600000")
-            .set("min.cleanable.dirty.ratio", "0.2"),
-        NewTopic::new(&names.dead_letters, 1, CLUSTER_DECIDES).set("retention.ms", "-1"),
+            .set("min.cleanable.dirty.ratio", "0.2")
+            .set("max.message.bytes", BATCH),
+        NewTopic::new(&names.dead_letters, 1, CLUSTER_DECIDES)
+            .set("retention.ms", "-1")
+            .set("max.message.bytes", BATCH),
     ]
 }
 

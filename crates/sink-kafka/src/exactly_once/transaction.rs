@@ -271,6 +271,9 @@ impl Transaction<'_> {
         if let Some(broken) = self.abort().await {
             return broken;
         }
+        if failed.others.contains(&Code::MessageSizeTooLarge) && !self.is_alone {
+            return Outcome::TooLarge;
+        }
         let mut unfit = Aside::new();
         let mut again = None;
         for ((step, at), code) in failed.events {

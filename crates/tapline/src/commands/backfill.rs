@@ -13,6 +13,13 @@ pub(crate) fn narrow(
     source: Option<&str>,
     registry: &Registry,
 ) -> Result<(), String> {
+    if let Some(sink) = pipeline.topology.transactional.first() {
+        return Err(format!(
+            "sinks.{} is exactly_once: its replicas would share what a backfill reads, and it what they read; \
+             backfill with a file of another name, in which the sink is not",
+            sink.name.id
+        ));
+    }
     let sources = &mut pipeline.topology.sources;
     if let Some(wanted) = source {
         check(wanted, pipeline, registry)?;

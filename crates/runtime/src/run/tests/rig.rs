@@ -53,6 +53,10 @@ impl Flaky {
 
 #[async_trait]
 impl CheckpointStore for Flaky {
+    fn place(&self) -> String {
+        "memory".to_owned()
+    }
+
     async fn read(&self, key: &PartitionKey) -> Result<Option<Stored>, StoreError> {
         self.check()?;
         Ok(self.stored.lock().expect("whole").get(key).cloned())

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use tapline_runtime::Pipeline;
-use tapline_runtime::state::{Changed, CursorText, Document, Placement, Rewind};
+use tapline_runtime::state::{Changed, CursorText, Document, Placement, Rewind, kept_elsewhere};
 
 use self::desk::Desk;
 use crate::cli::{State, StateAction};
@@ -33,17 +33,12 @@ pub(crate) fn run(arguments: &State) -> anyhow::Result<Exit> {
 }
 
 async fn act(action: &StateAction, pipeline: &Pipeline) -> anyhow::Result<()> {
-    if let Some(sink) = pipeline.topology.transactional.first() {
-        let id = &sink.name.id;
-        let name = &pipeline.name;
-        let where_it_is = format!(
-            "sinks.{id} is exactly_once: where its sources stand is in topic {name}.{id}.cursors"
-        );
+    if let Some(elsewhere) = kept_elsewhere(&pipeline.name, &pipeline.topology) {
         match action {
             StateAction::Show { .. } | StateAction::Export(_) => {
-                say(format_args!("{where_it_is}, and not part of this"));
+                say(format_args!("{elsewhere}, and not part of this"));
             }
-            _ => bail!("{where_it_is}, which this does not reach; nothing was changed"),
+            _ => bail!("{elsewhere}, which this does not reach; nothing was changed"),
         }
     }
     match action {
