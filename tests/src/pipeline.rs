@@ -120,6 +120,14 @@ impl Pipeline {
         );
     }
 
+    /// Stops it politely, and allows that it says with code 1 that not everything was settled; fails if
+    /// that takes longer than 30 s.
+    pub fn stop_unsettled(&self, process: &mut Process) {
+        let status = process.terminate(Duration::from_secs(30));
+        let code = status.and_then(|status| status.code());
+        assert!(matches!(code, Some(0 | 1)), "{status:?}:\n{}", self.log());
+    }
+
     /// A page of the admin server, if it answers with 200.
     pub async fn get(&self, path: &str) -> anyhow::Result<String> {
         let url = format!("http://127.0.0.1:{}{path}", self.admin);

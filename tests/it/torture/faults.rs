@@ -115,7 +115,11 @@ impl Scene {
                 self.start().await?;
             }
             Fault::RestartTapline => {
-                self.pipeline.stop(&mut self.process);
+                match self.mode {
+                    Mode::AtLeastOnce => self.pipeline.stop(&mut self.process),
+                    // The group may be about to take it in again after an earlier fault.
+                    Mode::ExactlyOnce => self.pipeline.stop_unsettled(&mut self.process),
+                }
                 self.start().await?;
             }
             Fault::KillBroker => {

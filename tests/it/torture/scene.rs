@@ -41,7 +41,7 @@ const SPOOLED: &str = "component_id=\"siem:spooled\"";
 
 /// Ends in this order: clients do not end without their servers, and the disk goes last.
 pub(super) struct Scene {
-    mode: Mode,
+    pub(super) mode: Mode,
     pub(super) process: Process,
     arrivals: Arrivals,
     pub(super) microsoft: Simulation,
