@@ -177,7 +177,7 @@ impl Kafka {
 
     async fn serving(&self) {
         let consumer: BaseConsumer = self.client().create().expect("a consumer");
-        wait_for("kafka serves", 60, async || {
+        wait_for("kafka serves", 120, async || {
             let metadata = consumer.fetch_metadata(None, Duration::from_millis(500));
             metadata
                 .ok()
