@@ -162,6 +162,7 @@ async fn killed_and_robbed_of_its_links_the_program_loses_nothing() -> anyhow::R
     })
     .await;
 
+    scene.arrivals.caught_up().await;
     let durable = scene.arrivals.count();
     tokio::time::sleep(COMMIT).await;
     let in_flight = pipeline
@@ -169,6 +170,7 @@ async fn killed_and_robbed_of_its_links_the_program_loses_nothing() -> anyhow::R
         .await;
     process.kill();
     let mut process = scene.start(&pipeline).await?;
+    scene.arrivals.caught_up().await;
     let unsettled = in_flight as usize + scene.arrivals.count() - durable;
 
     let thief = scene.pipeline("out.thief", "owner_level: 1\n      start_at: latest")?;

@@ -8,6 +8,7 @@ mod eventhub_amqp;
 mod eventhub_judge;
 mod eventhub_kafka;
 mod exactly_once;
+mod full_disk;
 mod pipeline;
 mod promises;
 mod reload;

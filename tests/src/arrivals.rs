@@ -1,19 +1,26 @@
-//! What has arrived in Kafka, read from the beginning by a consumer of its own.
+//! What has arrived in Kafka, read from the beginning.
 //!
-//! A record counts once, by its place: a consumer that loses its group, because a topic is made or a
-//! broker dies, reads again what it has not committed, and that is no repeat of the sender's.
+//! The reader takes its partitions itself and needs no group: it is never behind because of one, and
+//! reads nothing twice.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::ledger::Version;
 use crate::services::kafka::Kafka;
+use crate::wait_for;
+
+/// How soon a new topic is read.
+const TOPICS: Duration = Duration::from_millis(300);
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// One record.
 #[derive(Clone, Debug)]
@@ -43,9 +50,21 @@ impl Record {
     }
 }
 
+/// A topic's partition.
+type Partition = (String, i32);
+
+/// What was read, and up to where.
+#[derive(Default)]
+struct Read {
+    records: Vec<Record>,
+    /// Behind the last record of a partition, as far as it had any.
+    next: HashMap<Partition, i64>,
+}
+
 /// Reads topics in the background until dropped.
 pub struct Arrivals {
-    records: Arc<Mutex<Vec<Record>>>,
+    read: Arc<Mutex<Read>>,
+    topics: Topics,
     stop: Arc<AtomicBool>,
     reader: Option<JoinHandle<()>>,
 }
@@ -53,17 +72,22 @@ pub struct Arrivals {
 impl Arrivals {
     /// Reads every topic whose name starts with `prefix`, those made later too.
     pub fn of(kafka: &Kafka, prefix: &str) -> anyhow::Result<Self> {
-        let group = format!("arrivals-{:016x}", rand::random::<u64>());
-        let consumer: BaseConsumer = kafka.client().set("group.id", group).create()?;
-        consumer.subscribe(&[&format!("^{}.*", prefix.replace('.', "\\."))])?;
-        let records = Arc::new(Mutex::new(Vec::new()));
+        Self::of_any(kafka, &[prefix])
+    }
+
+    /// The same of several prefixes.
+    pub fn of_any(kafka: &Kafka, prefixes: &[&str]) -> anyhow::Result<Self> {
+        let topics = Topics::new(kafka, prefixes)?;
+        let read = Arc::<Mutex<Read>>::default();
         let stop = Arc::new(AtomicBool::new(false));
         let reader = {
-            let (records, stop) = (Arc::clone(&records), Arc::clone(&stop));
-            std::thread::spawn(move || read(&consumer, &records, &stop))
+            let (read, stop) = (Arc::clone(&read), Arc::clone(&stop));
+            let topics = Topics::new(kafka, prefixes)?;
+            std::thread::spawn(move || follow(&topics, &read, &stop))
         };
         Ok(Self {
-            records,
+            read,
+            topics,
             stop,
             reader: Some(reader),
         })
@@ -71,18 +95,18 @@ impl Arrivals {
 
     /// Everything so far, in the order of reading.
     pub fn records(&self) -> Vec<Record> {
-        self.records.lock().expect("not poisoned").clone()
+        self.read().records.clone()
     }
 
     /// How many so far.
     pub fn count(&self) -> usize {
-        self.records.lock().expect("not poisoned").len()
+        self.read().records.len()
     }
 
     /// How often each identity has arrived.
     pub fn by_uid(&self) -> HashMap<String, usize> {
         let mut counts = HashMap::new();
-        for record in self.records.lock().expect("not poisoned").iter() {
+        for record in self.read().records.iter() {
             *counts.entry(record.uid()).or_default() += 1;
         }
         counts
@@ -96,7 +120,7 @@ impl Arrivals {
     /// What arrived more than once, with all of its places; for whoever has to find out why.
     pub fn repeated(&self) -> Vec<(String, Vec<(i32, i64)>)> {
         let mut places: HashMap<String, Vec<_>> = HashMap::new();
-        for record in self.records.lock().expect("not poisoned").iter() {
+        for record in self.read().records.iter() {
             places.entry(record.uid()).or_default().push(record.place);
         }
         let mut repeated: Vec<_> = places.into_iter().filter(|(_, it)| it.len() > 1).collect();
@@ -129,6 +153,18 @@ impl Arrivals {
         overtaken
     }
 
+    /// Waits until everything that the broker has by now was read. Only for topics without
+    /// transactions, whose marks take places that no record has.
+    pub async fn caught_up(&self) {
+        wait_for("the reader of kafka has caught up", 120, async || {
+            let ends = self.topics.ends().ok()?;
+            let next = &self.read().next;
+            let behind = |(at, end): (Partition, i64)| next.get(&at).copied().unwrap_or(0) < end;
+            (!ends.into_iter().any(behind)).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until nothing has arrived for half a second.
     pub async fn quiet(&self) {
         let mut count = self.count();
@@ -139,6 +175,10 @@ impl Arrivals {
                 more => count = more,
             }
         }
+    }
+
+    fn read(&self) -> MutexGuard<'_, Read> {
+        self.read.lock().expect("not poisoned")
     }
 }
 
@@ -153,17 +193,82 @@ impl Drop for Arrivals {
     }
 }
 
-fn read(consumer: &BaseConsumer, records: &Mutex<Vec<Record>>, stop: &AtomicBool) {
-    let mut next = HashMap::new();
+/// The partitions that are read.
+struct Topics {
+    consumer: BaseConsumer,
+    prefixes: Vec<String>,
+}
+
+impl Topics {
+    fn new(kafka: &Kafka, prefixes: &[&str]) -> anyhow::Result<Self> {
+        Ok(Self {
+            consumer: kafka.client().set("enable.auto.commit", "false").create()?,
+            prefixes: prefixes.iter().map(|it| (*it).to_owned()).collect(),
+        })
+    }
+
+    /// Those that there are now.
+    fn partitions(&self) -> KafkaResult<Vec<Partition>> {
+        let metadata = self.consumer.fetch_metadata(None, ANSWER)?;
+        let ours = |name: &str| self.prefixes.iter().any(|prefix| name.starts_with(prefix));
+        let topics = metadata.topics().iter().filter(|topic| ours(topic.name()));
+        let partitions = topics.flat_map(|topic| {
+            let ids = topic.partitions().iter().map(|partition| partition.id());
+            ids.map(|id| (topic.name().to_owned(), id))
+        });
+        Ok(partitions.collect())
+    }
+
+    /// Behind the last place of each.
+    fn ends(&self) -> KafkaResult<Vec<(Partition, i64)>> {
+        let asked = list(&self.partitions()?, Offset::End)?;
+        if asked.count() == 0 {
+            return Ok(Vec::new());
+        }
+        let ends = self.consumer.offsets_for_times(asked, ANSWER)?;
+        let ends = ends.elements().into_iter().map(|it| {
+            it.error()?;
+            let end = it.offset().to_raw().unwrap_or(0);
+            Ok(((it.topic().to_owned(), it.partition()), end))
+        });
+        ends.collect()
+    }
+
+    /// Also reads those that were made since.
+    fn take(&self, taken: &mut HashSet<Partition>) -> KafkaResult<()> {
+        let mut new = self.partitions()?;
+        new.retain(|partition| !taken.contains(partition));
+        if !new.is_empty() {
+            let from = list(&new, Offset::Beginning)?;
+            self.consumer.incremental_assign(&from)?;
+            taken.extend(new);
+        }
+        Ok(())
+    }
+}
+
+fn list(partitions: &[Partition], offset: Offset) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        list.add_partition_offset(topic, *partition, offset)?;
+    }
+    Ok(list)
+}
+
+fn follow(topics: &Topics, read: &Mutex<Read>, stop: &AtomicBool) {
+    let mut taken = HashSet::new();
+    let mut again = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         // Errors are the broker being away, which tests do on purpose; the consumer comes back.
-        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
+        if again <= Instant::now() {
+            let _away = topics.take(&mut taken);
+            again = Instant::now() + TOPICS;
+        }
+        if let Some(Ok(message)) = topics.consumer.poll(Duration::from_millis(50)) {
             let partition = (message.topic().to_owned(), message.partition());
-            let next = next.entry(partition).or_insert(0);
-            if message.offset() >= *next {
-                *next = message.offset() + 1;
-                records.lock().expect("not poisoned").push(record(&message));
-            }
+            let mut read = read.lock().expect("not poisoned");
+            read.next.insert(partition, message.offset() + 1);
+            read.records.push(record(&message));
         }
     }
 }

@@ -73,7 +73,7 @@ async fn what_a_broker_cannot_take_now_arrives_later_and_what_it_never_takes_is_
     kafka
         .create_topic("small", &[("max.message.bytes", "20000")])
         .await?;
-    let arrivals = Arrivals::of(&kafka, "(big|small|late)")?;
+    let arrivals = Arrivals::of_any(&kafka, &["big", "small", "late"])?;
     kafka.kill();
 
     let microsoft = Simulation::scripted().await?;

@@ -112,7 +112,7 @@ impl Scene {
 }
 
 /// `original_event_uid` of an OCSF event.
-fn id(message: &[u8]) -> String {
+pub(crate) fn id(message: &[u8]) -> String {
     let event: Value = serde_json::from_slice(message).expect("JSON arrives");
     let id = event["metadata"]["original_event_uid"].as_str();
     id.unwrap_or_default().to_owned()
@@ -134,7 +134,7 @@ async fn shown(pipeline: &Pipeline, component: &str) -> Option<Value> {
 }
 
 /// Waits until the status page says that a component is degraded, with all of these words.
-pub(super) async fn degraded(pipeline: &Pipeline, component: &str, words: &[&str]) {
+pub(crate) async fn degraded(pipeline: &Pipeline, component: &str, words: &[&str]) {
     let what = format!("{component} is degraded: {words:?}");
     let mut last = Value::Null;
     let found = tokio::time::timeout(Duration::from_secs(60), async {

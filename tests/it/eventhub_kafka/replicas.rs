@@ -248,7 +248,7 @@ impl Scene {
         for replica in 0..self.replicas.len() {
             self.stop(replica);
         }
-        self.arrivals.quiet().await;
+        self.arrivals.caught_up().await;
         self.report("all replicas were stopped");
         let (taken, arrived) = (self.filling.taken(), arrived(&self.arrivals));
         let missing: Vec<_> = taken

@@ -5,7 +5,6 @@
 //! `TAPLINE_TORTURE_MINUTES` says how long (without it about half a minute), `TAPLINE_TORTURE_SEED`
 //! which faults come in which order.
 
-mod disk;
 mod faults;
 mod identities;
 mod report;

@@ -8,6 +8,7 @@ use anyhow::ensure;
 use rand::rngs::StdRng;
 use tapline_e2e::arrivals::Arrivals;
 use tapline_e2e::cable::{Cable, NoTap};
+use tapline_e2e::disk::SmallDisk;
 use tapline_e2e::ledger::{self, Version};
 use tapline_e2e::pipeline::{self, Pipeline};
 use tapline_e2e::process::Process;
@@ -18,7 +19,6 @@ use tapline_e2e::services::rsyslog::Rsyslog;
 use tempfile::TempDir;
 
 use super::Mode;
-use super::disk::SmallDisk;
 use super::faults::{Fault, Repeats};
 use super::identities::{Identities, identity};
 use super::report::{Destination, Report};
@@ -156,7 +156,7 @@ impl Scene {
     }
 
     async fn moment(&self) -> Moment {
-        let arrived = self.arrived();
+        let arrived = self.arrived().await;
         tokio::time::sleep(COMMIT).await;
         let metric = async |labels: &str| self.pipeline.metric(IN_FLIGHT, labels).await as usize;
         let spooled = metric(SPOOLED).await;
@@ -169,15 +169,14 @@ impl Scene {
         }
     }
 
-    fn arrived(&self) -> [usize; 2] {
+    async fn arrived(&self) -> [usize; 2] {
+        self.arrivals.caught_up().await;
         [self.arrivals.count(), self.identities.count()]
     }
 
     /// What was open, and what arrived since shortly before.
     async fn allow(&mut self, repeats: Repeats, before: &Moment) {
-        // The reader of the broker is a moment behind.
-        tokio::time::sleep(COMMIT).await;
-        let now = self.arrived();
+        let now = self.arrived().await;
         let unsettled = |at: usize| before.open[at] + now[at] - before.arrived[at];
         let (sources, spooled) = (unsettled(0), unsettled(1));
         match repeats {

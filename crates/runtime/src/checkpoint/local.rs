@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,8 +29,7 @@ const CACHE_BYTES: usize = 4 << 20;
 
 /// The store of one process.
 pub(crate) struct LocalStore {
-    folder: PathBuf,
-    database: Arc<Database>,
+    database: Arc<Reopened>,
     queue: mpsc::Sender<Request>,
     _committer: AbortOnDrop,
 }
@@ -59,33 +58,87 @@ impl LocalStore {
     /// has it open.
     pub(crate) async fn open(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.to_owned();
-        let database = tokio::task::spawn_blocking(move || open_database(&path))
+        let database = tokio::task::spawn_blocking(move || Reopened::open(path))
             .await
             .map_err(|_| StoreError::Closed)??;
         let database = Arc::new(database);
         let (queue, requests) = mpsc::channel(STEPS_PER_TRANSACTION);
         let committer = tokio::spawn(commit_all(Arc::downgrade(&database), requests));
         Ok(Self {
-            folder: folder.to_owned(),
             database,
             queue,
             _committer: AbortOnDrop(committer),
         })
+    }
+
+    /// Does some work on the database, where it may block.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let database = Arc::clone(&self.database);
+        tokio::task::spawn_blocking(move || database.with(work))
+            .await
+            .map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// The database of a folder. After an error of the system, such as a full disk, redb takes nothing
+/// more until it is opened anew; that is done before the next piece of work.
+struct Reopened {
+    folder: PathBuf,
+    database: RwLock<Option<Database>>,
+}
+
+impl Reopened {
+    fn open(folder: PathBuf) -> Result<Self, StoreError> {
+        let database = RwLock::new(Some(open_database(&folder)?));
+        Ok(Self { folder, database })
+    }
+
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.reopen()?;
+        let result = match &*self.database.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(database) => work(database),
+            // Refused something to somebody else in this moment.
+            None => Err(StoreError::Closed),
+        };
+        if result.as_ref().is_err_and(StoreError::is_of_system) {
+            self.close();
+        }
+        result
+    }
+
+    /// Opens it if it was closed; that keeps others out meanwhile.
+    fn reopen(&self) -> Result<(), StoreError> {
+        let is_open = |database: &Option<Database>| database.is_some();
+        if is_open(&self.database.read().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(());
+        }
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if database.is_none() {
+            *database = Some(open_database(&self.folder)?);
+        }
+        Ok(())
+    }
+
+    fn close(&self) {
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
 #[async_trait]
 impl CheckpointStore for LocalStore {
     fn place(&self) -> String {
-        self.folder.display().to_string()
+        self.database.folder.display().to_string()
     }
 
     async fn read(&self, key: &PartitionKey) -> Result<Option<Stored>, StoreError> {
-        let database = Arc::clone(&self.database);
         let key = key.clone();
-        tokio::task::spawn_blocking(move || read(&database, &key))
-            .await
-            .map_err(|_| StoreError::Closed)?
+        self.work(move |database| read(database, &key)).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Kept, StoreError> {
@@ -97,17 +150,11 @@ impl CheckpointStore for LocalStore {
     }
 
     async fn list(&self) -> Result<Vec<Listed>, StoreError> {
-        let database = Arc::clone(&self.database);
-        tokio::task::spawn_blocking(move || people::list(&database))
-            .await
-            .map_err(|_| StoreError::Closed)?
+        self.work(people::list).await
     }
 
     async fn replace(&self, all: Vec<(PartitionKey, Stored)>) -> Result<(), StoreError> {
-        let database = Arc::clone(&self.database);
-        tokio::task::spawn_blocking(move || people::replace(&database, &all))
-            .await
-            .map_err(|_| StoreError::Closed)?
+        self.work(move |database| people::replace(database, &all)).await
     }
 }
 
@@ -176,7 +223,7 @@ fn is_damage(error: &std::io::Error) -> bool {
 
 /// Commits whatever is queued in one transaction, as long as there is a store; dropping that
 /// closes the file at once.
-async fn commit_all(database: Weak<Database>, mut requests: mpsc::Receiver<Request>) {
+async fn commit_all(database: Weak<Reopened>, mut requests: mpsc::Receiver<Request>) {
     let mut batch = Vec::new();
     while requests.recv_many(&mut batch, STEPS_PER_TRANSACTION).await > 0 {
         let Some(database) = database.upgrade() else {
@@ -185,7 +232,9 @@ async fn commit_all(database: Weak<Database>, mut requests: mpsc::Receiver<Reque
         let steps = std::mem::take(&mut batch);
         let (commits, replies): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
         // Answered only when the work has let go of the database, so that it can be reopened.
-        let work = tokio::task::spawn_blocking(move || commit(&database, &commits));
+        let work = tokio::task::spawn_blocking(move || {
+            database.with(|database| commit(database, &commits))
+        });
         let result = work.await.unwrap_or(Err(StoreError::Closed));
         answer(&result, replies);
     }

@@ -147,6 +147,16 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether the database met an error of the system, now or earlier.
+    fn is_of_system(&self) -> bool {
+        let Self::Database(error) = self else {
+            return false;
+        };
+        matches!(**error, redb::Error::Io(_) | redb::Error::PreviousIo)
+    }
+}
+
 impl<E: Into<redb::Error>> From<E> for StoreError {
     fn from(error: E) -> Self {
         Self::Database(Box::new(error.into()))

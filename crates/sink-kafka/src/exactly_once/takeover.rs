@@ -2,6 +2,11 @@
 //!
 //! What stood in the cursor topic when they became ours has to be decided first: a transaction
 //! that its owner left open holds back the last stable offset until it is committed or aborted.
+//!
+//! A broker that has just become the leader may answer a fetch as if the topic ended earlier, until
+//! it knows how far its followers are; asked for the end itself, it says that it does not know yet
+//! (KIP-207). So an end that was read is believed when the leader names one that is not before it,
+//! and nothing more comes from there.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -64,7 +69,9 @@ impl Takeover {
         self.wait_until_decided(&decided, end)?;
         let mut tally = Tally::new(self.partitions.iter().cloned(), &self.instance);
         if end > 0 {
-            self.scan(&decided, &mut tally)?;
+            let next = self.scan(&decided, Offset::Beginning, &mut tally)?;
+            self.wait_until_decided(&decided, end)?;
+            self.scan(&decided, next, &mut tally)?;
         }
         Ok(tally.finish())
     }
@@ -101,11 +108,17 @@ impl Takeover {
         Ok(())
     }
 
-    /// Reads up to the end that there is once all of before is decided.
-    fn scan(&self, client: &QuietConsumer, tally: &mut Tally) -> Result<(), TakeoverError> {
+    /// Reads up to the end, and says where to go on.
+    fn scan(
+        &self,
+        client: &QuietConsumer,
+        from: Offset,
+        tally: &mut Tally,
+    ) -> Result<Offset, TakeoverError> {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.topic, 0, Offset::Beginning)?;
+        list.add_partition_offset(&self.topic, 0, from)?;
         client.assign(&list)?;
+        let mut next = from;
         let mut heard = std::time::Instant::now();
         loop {
             self.check()?;
@@ -114,7 +127,7 @@ impl Takeover {
                     return Err(TakeoverError::Silent(self.topic.clone()));
                 }
                 None => continue,
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(next),
                 Some(Err(error)) => return Err(error.into()),
                 Some(Ok(message)) => {
                     let added = tally.add(message.key().unwrap_or_default(), message.payload());
@@ -123,6 +136,7 @@ impl Takeover {
                         offset: message.offset(),
                         why,
                     })?;
+                    next = Offset::Offset(message.offset() + 1);
                 }
             }
             heard = std::time::Instant::now();

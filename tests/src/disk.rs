@@ -1,4 +1,4 @@
-//! A small disk of its own for the data folder, that can be filled.
+//! A small disk of its own for a data folder, that can be filled.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,14 +11,17 @@ use anyhow::{Context, ensure};
 const SIZE: &str = "size=192m,mode=0700";
 
 /// A file system in memory; unmounted when dropped.
-pub(super) struct SmallDisk(PathBuf);
+pub struct SmallDisk(PathBuf);
 
 /// Keeps the disk full.
-pub(super) struct Full(PathBuf);
+pub struct Full(PathBuf);
 
 impl SmallDisk {
-    /// Mounts it; an error where that is not allowed.
-    pub(super) fn mount(folder: &Path) -> anyhow::Result<Self> {
+    /// Mounts it.
+    ///
+    /// # Errors
+    /// Where that is not allowed.
+    pub fn mount(folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(folder);
@@ -29,7 +32,10 @@ impl SmallDisk {
     }
 
     /// Takes all the room that is left.
-    pub(super) fn fill(&self) -> anyhow::Result<Full> {
+    ///
+    /// # Errors
+    /// If the file for that cannot be made.
+    pub fn fill(&self) -> anyhow::Result<Full> {
         let full = Full(self.0.join("ballast"));
         let mut file = File::create(&full.0)?;
         for block in [vec![0; 1 << 20], vec![0; 1 << 10], vec![0; 1]] {
