@@ -15,6 +15,7 @@
 
 mod batch;
 mod build;
+mod chain;
 mod cursors;
 mod event;
 pub mod metrics;
@@ -31,6 +32,7 @@ mod transform;
 pub use batch::{Batch, Checkpoint, Cursor, Rejected};
 pub use build::{BuildContext, BuildError, ComponentKind, ComponentName, Problem, Shared, Span};
 pub use bytestring::ByteString as Text;
+pub use chain::chain;
 pub use cursors::{CursorForm, CursorWords};
 pub use event::{Event, Kind, Labels, Metadata, Origin};
 pub use network::NetworkSettings;

@@ -5,13 +5,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use tapline_core::Secret;
+use tapline_core::{Secret, chain};
 use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::answer::Granted;
 use crate::credential::Proof;
-use crate::http::{chain, is_tls, read_into};
+use crate::http::{is_tls, read_into};
 use crate::managed::{KeyError, Machine};
 use crate::refusal::Refusal;
 use crate::token::v2_token_url;

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use tapline_core::Secret;
+use tapline_core::{Secret, chain};
 use tracing::{error, info, warn};
 
 use crate::answer::Granted;
 use crate::credential::{Credential, Proof, fingerprint};
 use crate::endpoint::{Endpoint, Party};
-use crate::http::chain;
 use crate::managed::Machine;
 use crate::store::{Chain, Store};
 use crate::{Audience, AuthError};

@@ -12,5 +12,5 @@ pub use read::{ReadError, read_capped};
 pub use tunnel::{TunnelError, connect};
 pub use wait::retry_after;
 
-pub(crate) use client::{chain, is_tls};
+pub(crate) use client::is_tls;
 pub(crate) use read::read_into;

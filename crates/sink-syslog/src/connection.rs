@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tapline_core::chain;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -114,7 +115,7 @@ impl Connection {
                 why: format!(
                     "{}: ended right after agreeing on TLS ({}); set tls.cert and tls.key to a client certificate that the receiver trusts, and look into its log",
                     self.peer,
-                    error.chain()
+                    chain(&error)
                 ),
             },
             (Stream::Tcp(_), error) => error,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tapline_core::chain;
 use tapline_core::metrics::IntCounter;
 use tapline_core::metrics::{self, ComponentMetrics};
 use tracing::{debug, info, warn};
@@ -170,7 +171,7 @@ impl Line {
                 Ok(link)
             }
             Err(error) => {
-                let (reason, cause) = (error.reason(), error.chain());
+                let (reason, cause) = (error.reason(), chain(&error));
                 match self.told[at].replace(reason) {
                     // A long outage is no news each time.
                     Some(before) if before == reason => {
@@ -212,7 +213,7 @@ impl Line {
             self.resets.inc();
             warn!(%endpoint, "receiver reset the connection: it may not have read the messages confirmed last");
         } else {
-            info!(%endpoint, cause = %error.chain(), "receiver closed the connection");
+            info!(%endpoint, cause = %chain(&error), "receiver closed the connection");
         }
     }
 }

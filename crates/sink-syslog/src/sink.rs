@@ -1,7 +1,7 @@
 //! Delivers batches: frames them, sends them, and says what became of each event.
 
 use async_trait::async_trait;
-use tapline_core::{Delivery, Event, Fault, Sink, SinkLimits};
+use tapline_core::{Delivery, Event, Fault, Sink, SinkLimits, chain};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
@@ -182,7 +182,7 @@ impl Frames {
 
 /// Logs why a batch was not delivered, and says what becomes of its events.
 fn report(error: &LinkError) -> Fault {
-    let (reason, cause) = (error.reason(), error.chain());
+    let (reason, cause) = (error.reason(), chain(error));
     warn!(reason, %cause, "batch was not confirmed");
     error.fault()
 }

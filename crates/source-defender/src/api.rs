@@ -9,13 +9,14 @@ use rand::Rng;
 use reqwest::header::{ACCEPT, HeaderMap};
 use reqwest::{Client, Response, Url};
 use serde::Deserialize;
+use tapline_core::chain;
 use tapline_entra_auth::http::{self, read_capped, retry_after};
 use tapline_entra_auth::{Audience, RateLimit, Token, TokenProvider};
 use tracing::debug;
 
 use crate::clock::ServerClock;
 use crate::error::ReadError;
-use crate::health::{Health, Wait, chain};
+use crate::health::{Health, Wait};
 use crate::limits::LONGEST_SERVER_WAIT;
 use crate::loose::{LooseObject, LooseText};
 

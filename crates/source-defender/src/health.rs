@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tapline_core::metrics::{self, ComponentMetrics, Gauge, IntCounter};
-use tapline_core::{Cursor, Health as Said, SourceContext};
+use tapline_core::{Cursor, Health as Said, SourceContext, chain};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -266,11 +266,4 @@ impl State {
         let open = self.open.iter().map(|open| grown(open.oldest));
         open.fold(grown(self.lag), Duration::max)
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
 }

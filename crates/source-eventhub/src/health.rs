@@ -78,10 +78,3 @@ impl ConnectionHealth {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
-}

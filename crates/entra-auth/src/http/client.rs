@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, NoProxy, Proxy};
-use tapline_core::NetworkSettings;
+use tapline_core::{NetworkSettings, chain};
 
 /// How long resolving, connecting, and the TLS handshake may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -107,21 +107,6 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, HttpError> {
             path: path.to_owned(),
         }),
     }
-}
-
-/// An error and what caused it, outermost first, on one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some libraries repeat their cause in their own text.
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Whether TLS failed, as opposed to the network.

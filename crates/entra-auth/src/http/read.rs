@@ -49,5 +49,5 @@ pub(crate) async fn read_into(
 
 async fn next_chunk(response: &mut Response) -> Result<Option<Bytes>, ReadError> {
     let chunk = response.chunk().await;
-    chunk.map_err(|error| ReadError::Broken(super::chain(&error.without_url())))
+    chunk.map_err(|error| ReadError::Broken(tapline_core::chain(&error.without_url())))
 }

@@ -7,10 +7,9 @@ use std::time::Duration;
 use reqwest::{Certificate, Client, Method, RequestBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tapline_core::Secret;
+use tapline_core::{Secret, chain};
 
 use super::AdminConfig;
-use crate::run::chain;
 
 /// A reload may drain components, which takes as long as a stop.
 const LIMIT: Duration = Duration::from_secs(120);

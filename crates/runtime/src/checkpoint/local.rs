@@ -118,7 +118,10 @@ impl Reopened {
         if is_open(&self.database.read().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(());
         }
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let mut database = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if database.is_none() {
             *database = Some(open_database(&self.folder)?);
         }
@@ -126,7 +129,10 @@ impl Reopened {
     }
 
     fn close(&self) {
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -154,7 +160,8 @@ impl CheckpointStore for LocalStore {
     }
 
     async fn replace(&self, all: Vec<(PartitionKey, Stored)>) -> Result<(), StoreError> {
-        self.work(move |database| people::replace(database, &all)).await
+        self.work(move |database| people::replace(database, &all))
+            .await
     }
 }
 

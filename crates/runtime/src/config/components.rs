@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tapline_core::{
     BuildContext, BuildError, ComponentKind, ComponentName, Problem, Sink, Source,
-    TransactionalSink, Transform,
+    TransactionalSink, Transform, chain,
 };
 use tapline_spool::SpoolSettings;
 
@@ -17,7 +17,6 @@ use super::mistake::{Mistake, Position};
 use super::tree::{Entry, Node, Value};
 use super::words::nearest;
 use crate::registry::{Configurable, Registry};
-use crate::run::chain;
 use crate::topology::{Factory, Print};
 
 /// What users write beside `config:`.

@@ -6,11 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tapline_core::metrics::IntCounter;
 use tapline_core::metrics::{CHECKPOINT_COMMITS, ComponentMetrics, REWINDS};
-use tapline_core::{Checkpoint, Control, Cursor, PartitionKey, StreamIdentity, Tenure};
+use tapline_core::{Checkpoint, Control, Cursor, PartitionKey, StreamIdentity, Tenure, chain};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::chain;
 use super::engine::Engine;
 use super::hold::Hold;
 use super::ledger::{Ledger, Staged};
@@ -236,7 +235,7 @@ impl Keeper {
         tracing::error!(
             component = self.key.component,
             partition = self.key.partition,
-            error = error as &dyn std::error::Error,
+            error = chain(error),
             "checkpoint not kept; trying again, nothing moves meanwhile"
         );
         self.trouble(Some(format!("checkpoint not kept: {}", chain(error))));

@@ -32,7 +32,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tapline_core::metrics::{BUDGET_BYTES, Metrics};
-use tapline_core::{BuildError, ComponentName, Event, NetworkSettings, Shared, Sink, Source, Span};
+use tapline_core::{
+    BuildError, ComponentName, Event, NetworkSettings, Shared, Sink, Source, Span, chain,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -577,11 +579,4 @@ impl Starter {
             plans,
         }
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.join(": ")
 }

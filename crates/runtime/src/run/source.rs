@@ -7,14 +7,14 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tapline_core::metrics::ERRORS;
-use tapline_core::{BuildContext, Reach, Source, SourceContext};
+use tapline_core::{BuildContext, Reach, Source, SourceContext, chain};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::Ended;
 use super::engine::Engine;
 use super::host::{Host, Plans, Stores};
-use super::{Ended, chain};
 use crate::budget::Share;
 use crate::dead_letters::DeadLetters;
 use crate::lanes::Backoff;

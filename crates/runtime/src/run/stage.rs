@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tapline_core::metrics::{DISCARDED_EVENTS, ERRORS, IntCounter, RECEIVED_EVENTS, SENT_EVENTS};
-use tapline_core::{BuildContext, Event, Output, Ticket, Transform, Verdict};
+use tapline_core::{BuildContext, Event, Output, Ticket, Transform, Verdict, chain};
 
 use crate::dead_letters::Letter;
 use crate::topology::Factory;
@@ -160,8 +160,7 @@ impl Stage {
     fn build(&self) -> Result<Box<dyn Transform>, Broken> {
         let Recipe { cx, build } = &self.recipe;
         build(cx).map_err(|error| {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(component = %cx.component, error, "transform cannot be built");
+            tracing::error!(component = %cx.component, error = chain(&error), "transform cannot be built");
             Broken
         })
     }

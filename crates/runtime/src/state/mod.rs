@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tapline_core::{CursorForm, PartitionKey, StreamIdentity};
+use tapline_core::{CursorForm, PartitionKey, StreamIdentity, chain};
 
 pub use document::{CursorText, Document, Saved};
 
 use crate::StoreError;
 use crate::checkpoint::{CheckpointStore, Listed, LocalStore, Stored};
 use crate::registry::CursorForms;
-use crate::run::{OpenPartitions, Restless, chain};
+use crate::run::{OpenPartitions, Restless};
 use crate::topology::Topology;
 
 /// What stands in the state of one partition.

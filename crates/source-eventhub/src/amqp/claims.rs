@@ -6,12 +6,12 @@ use fe2o3_amqp::session::SessionHandle;
 use fe2o3_amqp_cbs::client::CbsClient;
 use fe2o3_amqp_cbs::token::CbsToken;
 use fe2o3_amqp_management::error::Error as AskError;
+use tapline_core::chain;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::PATIENCE;
 use super::faults::{Fault, gone, no_token, of_asking};
 use crate::access::Access;
-use crate::health::chain;
 
 /// Before a refused renewal is tried again; doubles up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(1);

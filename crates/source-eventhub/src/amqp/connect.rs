@@ -13,7 +13,7 @@ use fe2o3_amqp_ws::WebSocketStream;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tapline_core::NetworkSettings;
+use tapline_core::{NetworkSettings, chain};
 use tapline_entra_auth::http::{self, TunnelError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -22,7 +22,6 @@ use super::faults::{Fault, gone, no_way};
 use crate::access::Access;
 use crate::config::{EventHubConfig, PLAINTEXT, Transport};
 use crate::connection_string::host_and_port;
-use crate::health::chain;
 
 /// Source: "AMQP 1.0 in Azure Event Hubs", seen 2026; the emulator has no TLS.
 const PORT: u16 = 5671;

@@ -29,6 +29,7 @@ use tapline_core::metrics::{
 };
 use tapline_core::{
     BuildContext, BuildError, Labels, OpenError, Source, SourceConfig, SourceContext, SourceError,
+    chain,
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -39,7 +40,7 @@ use self::reader::KafkaConsumer;
 use self::watch::poll;
 use crate::access::{Access, Credential};
 use crate::config::{EventHubConfig, Scalar};
-use crate::health::{ConnectionHealth, chain};
+use crate::health::ConnectionHealth;
 use crate::repeats::Memory;
 use crate::start::StartAt;
 use crate::tables::TableChoice;

@@ -9,7 +9,7 @@ use rdkafka::Message;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use tapline_core::SourceContext;
+use tapline_core::{SourceContext, chain};
 use tapline_entra_auth::Token;
 use tokio::time::{interval, sleep};
 use tracing::{debug, error};
@@ -20,7 +20,7 @@ use super::position::{PATIENCE, asking};
 use super::reader::KafkaConsumer;
 use super::{Kafka, TICK};
 use crate::access::Credential;
-use crate::health::{ConnectionHealth, chain};
+use crate::health::ConnectionHealth;
 
 /// How often the provider is asked whether it has a newer token: ten times in what is left of the
 /// life of the one in hand, within these bounds.
