@@ -1,5 +1,6 @@
 //! What a user meets who makes a mistake: exit codes and messages of the program.
 
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,59 @@ fn a_right_file_is_told_to_be_right() {
     if is_built() {
         check(ALONE, 0, &["1 sources, 0 transforms, 1 sinks"]);
     }
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn validated(file: &Path) -> String {
+    let output = tapline(&["validate", "-c", file.to_str().expect("UTF-8")])
+        .env("CONTOSO_CLIENT_SECRET", "hunter2-hunter2")
+        .env("EVENTHUB_KEY", "hunter2-hunter2")
+        .output()
+        .expect("tapline can be started");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    said
+}
+
+#[test]
+fn the_example_is_right_and_names_every_component() {
+    if !is_built() {
+        return;
+    }
+    let example = root().join("pipeline.example.yaml");
+    let said = validated(&example);
+    assert!(said.contains("4 sources, 5 transforms, 4 sinks"), "{said}");
+    let text = std::fs::read_to_string(example).expect("the example");
+    for component in [
+        "defender",
+        "eventhub",
+        "filter",
+        "normalize",
+        "kafka",
+        "syslog",
+    ] {
+        let named = text.contains(&format!("type: {component}"));
+        assert!(named, "{component} is not in the example");
+    }
+}
+
+#[test]
+fn what_the_readme_shows_of_a_file_is_right() {
+    if !is_built() {
+        return;
+    }
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
+    let mut blocks = readme.split("```yaml\n").skip(1);
+    let block = blocks.next().and_then(|rest| rest.split("```").next());
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pipeline.yaml");
+    std::fs::write(&file, block.expect("a pipeline file")).expect("written");
+    validated(&file);
+    assert!(blocks.next().is_none(), "another block that nothing checks");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A data folder without room: reading stands still, says so, and goes on by itself.
+//! A data folder without room: what needs it stands still, says so, and goes on by itself.
 
 use std::collections::HashMap;
 
@@ -33,11 +33,13 @@ async fn checkpoints_are_kept_again_as_soon_as_there_is_room_without_a_restart()
     let mut process = pipeline.start(&environment).await?;
 
     let full = disk.fill()?;
-    let ids: Vec<String> = (0..ALERTS).map(|n| format!("a{n:03}")).collect();
-    for id in &ids {
-        microsoft.graph().put_alert(alert(id, 0));
-    }
-    degraded(&pipeline, "alerts", &["checkpoint not kept"]).await;
+    let ids = make(&microsoft);
+    degraded(
+        &pipeline,
+        "alerts",
+        &["checkpoint not kept", "No space left"],
+    )
+    .await;
     drop(full);
     logged(&pipeline, &["checkpoints are kept again"]).await;
     arrive(&receiver, &ids).await;
@@ -52,6 +54,54 @@ async fn checkpoints_are_kept_again_as_soon_as_there_is_room_without_a_restart()
     pipeline.stop(&mut process);
     microsoft.stop().await;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_without_room_confirms_nothing_and_loses_nothing() -> anyhow::Result<()> {
+    if !enabled() {
+        return Ok(());
+    }
+    let microsoft = Simulation::scripted().await?;
+    let mut receiver = Receiver::start().await?;
+    receiver.shut().await;
+    let spooled = to_receiver(&microsoft, &receiver) + "    spool: { max_bytes: 67108864 }\n";
+    let pipeline = Pipeline::new(&spooled)?;
+    let disk = match SmallDisk::mount(&pipeline.folder().join("data")) {
+        Ok(disk) => disk,
+        Err(error) => {
+            eprintln!("skipped: mounting is not allowed: {error}");
+            return Ok(());
+        }
+    };
+    let secret = microsoft.announcement().client_secret;
+    let mut process = pipeline.start(&[("TAPLINE_TEST_SECRET", &secret)]).await?;
+
+    let full = disk.fill()?;
+    let ids = make(&microsoft);
+    degraded(&pipeline, "siem:spool", &["refused", "No space left"]).await;
+    let spooled = pipeline.metric("tapline_spool_events", "siem").await;
+    assert!(spooled < ALERTS as f64, "{spooled} found room");
+    drop(full);
+    wait_for("all are in the spool", 60, async || {
+        let spooled = pipeline.metric("tapline_spool_events", "siem").await;
+        (spooled >= ALERTS as f64).then_some(())
+    })
+    .await;
+    process.kill();
+    receiver.open().await?;
+    process = pipeline.start(&[("TAPLINE_TEST_SECRET", &secret)]).await?;
+    arrive(&receiver, &ids).await;
+    pipeline.stop(&mut process);
+    microsoft.stop().await;
+    Ok(())
+}
+
+fn make(microsoft: &Simulation) -> Vec<String> {
+    let ids: Vec<String> = (0..ALERTS).map(|n| format!("a{n:03}")).collect();
+    for id in &ids {
+        microsoft.graph().put_alert(alert(id, 0));
+    }
+    ids
 }
 
 async fn arrive(receiver: &Receiver, ids: &[String]) {

@@ -25,7 +25,7 @@ pub fn tapline(arguments: &[&str]) -> Command {
 pub struct Simulation {
     process: Process,
     stdout: Option<BufReader<ChildStdout>>,
-    /// The ▣ object of its standard output.
+    /// The object on its standard output: addresses and credentials.
     pub announcement: serde_json::Value,
 }
 

@@ -12,7 +12,7 @@ const UPDATES: f64 = 0.39;
 
 /// What goes wrong, and how often.
 ///
-/// `none`; `mild` and `harsh`: one fault per server about every five seconds, and the standing conditions of the plan;
+/// `none`; `mild` and `harsh`: one fault per server about every five seconds, and what is always so at Microsoft's;
 /// or named faults with a probability each, such as `throttled=0.1,late=0.05`. [`Faults::names`] lists the names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Faults {

@@ -18,7 +18,7 @@ use crate::cli::{Cli, Command};
 
 // Frees from other threads than the allocating one are the rule here: pages are read by a
 // source's task and given back by a sink's. It serves librdkafka too, and gives memory back after
-// a tenth of a second (`.cargo/config.toml`): after a backlog of 100,000 alerts 40 MB stay
+// a second (`.cargo/config.toml`): after a backlog of 100,000 alerts 40 MB stay
 // resident, with mimalloc 53 to 130 by its options, with the system's 66 to 84 (measured,
 // November 2026, under memory budgets of 8 to 32 MiB).
 #[global_allocator]

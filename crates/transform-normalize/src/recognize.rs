@@ -18,7 +18,8 @@ pub struct Recognizer {
 }
 
 impl Recognizer {
-    /// Says what a record is and what is known of it. With `kind` that is what it is.
+    /// Says what a record is and what is known of it. With `kind` that is what it is; a table's name
+    /// counts in any case, and one that is not documented is `hunting.unknown`.
     ///
     /// # Errors
     /// [`NormalizeError`] if the body is not JSON.
@@ -33,9 +34,23 @@ impl Recognizer {
             tape: &self.tape,
             body,
         };
-        let kind = kind.cloned().unwrap_or_else(|| record.kind());
-        Ok(record.metadata(kind))
+        Ok(match kind {
+            None => record.metadata(record.kind(), record.table()),
+            Some(kind) => match kind.hunting_table() {
+                None => record.metadata(kind.clone(), record.table()),
+                Some(name) => {
+                    let known = known_table(name);
+                    let table = record.table();
+                    let table = table.unwrap_or_else(|| known.unwrap_or(name).to_owned());
+                    record.metadata(kind_of_table(known), Some(table))
+                }
+            },
+        })
     }
+}
+
+fn kind_of_table(known: Option<&str>) -> Kind {
+    Kind::new(&format!("hunting.{}", known.unwrap_or("unknown")))
 }
 
 struct Record<'r> {
@@ -49,30 +64,29 @@ impl Record<'_> {
         let odata = self.text("@odata.type").unwrap_or_default();
         let of_type = |end: &str| odata.to_ascii_lowercase().ends_with(end);
         let has = |name| self.member(name).is_some();
-        let name = if let Some(table) = self.table() {
-            known_table(&table).map_or("hunting.unknown".to_owned(), |known| {
-                format!("hunting.{known}")
-            })
-        } else if has("AlertTitle") && has("AlertId") {
-            "siem.detection".to_owned()
+        if let Some(table) = self.table() {
+            return kind_of_table(known_table(&table));
+        }
+        let name = if has("AlertTitle") && has("AlertId") {
+            "siem.detection"
         } else if has("alertCreationTime") {
-            "endpoint.alert".to_owned()
+            "endpoint.alert"
         } else if (has("displayName") && has("incidentWebUrl")) || of_type("incident") {
-            "graph.incident".to_owned()
+            "graph.incident"
         } else if (has("id")
             && ["evidence", "serviceSource", "alertWebUrl"]
                 .into_iter()
                 .any(has))
             || of_type("alert")
         {
-            "graph.alert".to_owned()
+            "graph.alert"
         } else {
-            "hunting.unknown".to_owned()
+            "hunting.unknown"
         };
-        Kind::new(&name)
+        Kind::new(name)
     }
 
-    fn metadata(&self, kind: Kind) -> Metadata {
+    fn metadata(&self, kind: Kind, table: Option<String>) -> Metadata {
         let (id, version, time) = match kind.as_str() {
             "siem.detection" => ("FullId", "LastProcessedTimeUtc", "AlertTime"),
             "endpoint.alert" => ("id", "lastUpdateTime", "alertCreationTime"),
@@ -86,13 +100,13 @@ impl Record<'_> {
                 ""
             })
         });
-        let id = id.unwrap_or_else(|| self.hash());
+        let id = id.unwrap_or_else(|| self.hash(table.as_deref()));
         let version = self.text(version).unwrap_or_else(|| "1".to_owned());
         let tenant = self
             .text("tenantId")
             .unwrap_or_else(|| "unknown".to_owned());
         let mut meta = Metadata::new(kind, tenant, id, version);
-        meta.table = self.table().map(Into::into);
+        meta.table = table.map(Into::into);
         meta.event_time = self.text(time).and_then(|time| time.parse().ok());
         let severity = self.text("severity").or_else(|| self.text("Severity"));
         meta.severity = severity.map_or(Severity::Unknown, |word| Severity::from_defender(&word));
@@ -109,9 +123,9 @@ impl Record<'_> {
     }
 
     /// 32 hexadecimal digits of what a row says: its table and its bytes, not its envelope.
-    fn hash(&self) -> String {
+    fn hash(&self, table: Option<&str>) -> String {
         let mut hash = Sha256::new();
-        hash.update(self.table().unwrap_or_default());
+        hash.update(table.unwrap_or_default());
         hash.update([0]);
         let row = self
             .member("properties")
@@ -144,5 +158,43 @@ impl Record<'_> {
             NodeKind::Number => Some(raw.to_owned()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(body: &str, kind: Option<&str>) -> Metadata {
+        let kind = kind.map(Kind::new);
+        Recognizer::default()
+            .metadata(body.as_bytes(), kind.as_ref())
+            .expect("JSON")
+    }
+
+    /// The digits are the first 32 of `printf 'AlertInfo\0{}' | sha256sum`.
+    #[test]
+    fn a_bare_row_has_the_identity_of_the_same_row_in_its_envelope() {
+        let streamed = of(
+            r#"{"category":"AdvancedHunting-AlertInfo","properties":{}}"#,
+            None,
+        );
+        for kind in ["hunting.AlertInfo", "hunting.alertinfo"] {
+            let bare = of("{}", Some(kind));
+            assert_eq!(bare.id, streamed.id);
+            assert_eq!(bare.kind.as_str(), "hunting.AlertInfo");
+        }
+        assert_eq!(&*streamed.id, "4140bd3758b226bb6220b861f8fc5fc7");
+    }
+
+    #[test]
+    fn a_table_that_is_not_documented_is_unknown_by_kind_and_told_apart_by_identity() {
+        let (one, other) = (
+            of("{}", Some("hunting.One")),
+            of("{}", Some("hunting.Other")),
+        );
+        assert_eq!(one.kind.as_str(), "hunting.unknown");
+        assert_eq!(one.table.as_deref(), Some("One"));
+        assert_ne!(one.id, other.id);
     }
 }

@@ -34,8 +34,8 @@ async fn killed_at_random_moments_nothing_is_lost_and_nothing_is_there_twice() -
         "{promised} promised, none twice; first commit {first:?} after the first start, after kills {after_kills:?}"
     );
     assert!(
-        after_kills[0] < Duration::from_secs(5),
-        "a restart takes over within 5 s"
+        after_kills[kills / 2] < Duration::from_secs(5),
+        "half of the restarts take over within 5 s"
     );
     Ok(())
 }

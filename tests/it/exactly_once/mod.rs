@@ -1,5 +1,6 @@
 //! With `exactly_once` every version is in Kafka once, for whoever reads what is committed.
 
+mod beside;
 mod copies;
 mod crashes;
 mod hubs;

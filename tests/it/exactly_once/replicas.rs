@@ -46,3 +46,33 @@ async fn replicas_that_come_and_go_lose_nothing_and_repeat_nothing() -> anyhow::
     first.stop(&mut one);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_comes_to_itself_after_another_took_over_makes_nothing_visible()
+-> anyhow::Result<()> {
+    if !tapline_e2e::enabled() {
+        return Ok(());
+    }
+    let scene = Scene::new("120", "6000").await?;
+    let (first, second) = (scene.pipeline()?, scene.pipeline()?);
+    let mut one = scene.start(&first).await?;
+    first_commit(&first, Instant::now()).await;
+    let mut two = scene.start(&second).await?;
+    wait_for("both have half of it", 60, async || {
+        (second.metric(OWNED, "").await == 32.0).then_some(())
+    })
+    .await;
+    one.signal("STOP");
+    wait_for("the other one takes over", 90, async || {
+        (second.metric(OWNED, "").await == 64.0).then_some(())
+    })
+    .await;
+    sleep(Duration::from_secs(2)).await;
+    one.signal("CONT");
+    scene.everything_arrives_once(6000).await?;
+    for (process, pipeline) in [(&mut one, &first), (&mut two, &second)] {
+        assert!(process.is_running(), "{}", pipeline.log());
+        pipeline.stop(process);
+    }
+    Ok(())
+}

@@ -1,6 +1,6 @@
 //! Checkpoints in a file of the data folder: redb, one process per folder.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 use super::{CheckpointStore, Commit, Kept, Listed, StoreError, Stored, people, record};
 
 const FILE: &str = "checkpoints.redb";
+/// Held as long as a process works on the folder.
+const LOCK: &str = "lock";
 /// By component and partition.
 pub(super) const CHECKPOINTS: TableDefinition<(&str, &str), &[u8]> =
     TableDefinition::new("checkpoints");
@@ -88,12 +90,19 @@ impl LocalStore {
 struct Reopened {
     folder: PathBuf,
     database: RwLock<Option<Database>>,
+    /// The folder stays ours while the database is closed.
+    _lock: File,
 }
 
 impl Reopened {
     fn open(folder: PathBuf) -> Result<Self, StoreError> {
+        let lock = lock(&folder)?;
         let database = RwLock::new(Some(open_database(&folder)?));
-        Ok(Self { folder, database })
+        Ok(Self {
+            folder,
+            database,
+            _lock: lock,
+        })
     }
 
     fn with<T>(
@@ -112,7 +121,7 @@ impl Reopened {
         result
     }
 
-    /// Opens it if it was closed; that keeps others out meanwhile.
+    /// Opens it if it was closed.
     fn reopen(&self) -> Result<(), StoreError> {
         let is_open = |database: &Option<Database>| database.is_some();
         if is_open(&self.database.read().unwrap_or_else(PoisonError::into_inner)) {
@@ -165,11 +174,22 @@ impl CheckpointStore for LocalStore {
     }
 }
 
-fn open_database(folder: &Path) -> Result<Database, StoreError> {
-    make_private(folder).map_err(|source| StoreError::Folder {
+/// Makes the folder if it is missing, and keeps others out of it.
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let refused = |source| StoreError::Folder {
         folder: folder.to_owned(),
         source,
-    })?;
+    };
+    make_private(folder).map_err(refused)?;
+    let file = private_file(&folder.join(LOCK)).map_err(refused)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(source)) => Err(refused(source)),
+    }
+}
+
+fn open_database(folder: &Path) -> Result<Database, StoreError> {
     let file = private_file(&folder.join(FILE)).map_err(|source| StoreError::Folder {
         folder: folder.to_owned(),
         source,

@@ -8,6 +8,7 @@ mod letter;
 mod replay;
 mod shelf;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,7 +114,7 @@ impl Writer {
     async fn store(&mut self, letters: Vec<Letter>) -> bool {
         let mut left = letters;
         let mut failures = 0;
-        let mut stuck = None;
+        let mut stuck = HashSet::new();
         while !left.is_empty() {
             let Some(mut files) = self.files.take() else {
                 return false;
@@ -132,8 +133,8 @@ impl Writer {
             self.settle(left);
             left = rest;
             if let Some(error) = error {
-                self.complain(&error, &left, failures);
-                stuck = left.first().map(|letter| Arc::clone(&letter.component.id));
+                self.no_longer_stuck(&mut stuck, &left);
+                self.complain(&error, &left, &mut stuck, failures);
                 failures += 1;
                 tokio::select! {
                     () = tokio::time::sleep(AGAIN) => {}
@@ -142,11 +143,20 @@ impl Writer {
                 }
             }
         }
-        if let Some(component) = stuck {
-            tracing::info!(%component, "dead letters are kept again");
-            self.board.trouble(&component, Trouble::DeadLetters, None);
-        }
+        self.no_longer_stuck(&mut stuck, &[]);
         true
+    }
+
+    /// Says so of the components that have no letter among those that still wait.
+    fn no_longer_stuck(&self, stuck: &mut HashSet<Arc<str>>, waiting: &[Letter]) {
+        stuck.retain(|component| {
+            let waits = waiting.iter().any(|it| it.component.id == *component);
+            if !waits {
+                tracing::info!(%component, "dead letters are kept again");
+                self.board.trouble(component, Trouble::DeadLetters, None);
+            }
+            waits
+        });
     }
 
     fn settle(&self, letters: Vec<Letter>) {
@@ -165,7 +175,13 @@ impl Writer {
         }
     }
 
-    fn complain(&self, error: &WriteError, waiting: &[Letter], failures: u64) {
+    fn complain(
+        &self,
+        error: &WriteError,
+        waiting: &[Letter],
+        stuck: &mut HashSet<Arc<str>>,
+        failures: u64,
+    ) {
         let Some(first) = waiting.first() else {
             return;
         };
@@ -174,7 +190,8 @@ impl Writer {
         component
             .counter(&tapline_core::metrics::ERRORS, &labels)
             .inc();
-        if failures.is_multiple_of(SAY_EVERY) {
+        let is_news = stuck.insert(Arc::clone(&first.component.id));
+        if is_news || failures.is_multiple_of(SAY_EVERY) {
             let detail = format!("dead letters cannot be kept: {error}");
             tracing::error!(component = %first.component, %error, waiting = waiting.len(),
                 "dead letters cannot be kept; rejected events wait, and their streams with them");

@@ -81,7 +81,7 @@ impl Takeover {
         config
             .set("isolation.level", isolation)
             // It is no member of any group, though librdkafka wants a name.
-            .set("group.id", "tapline-takeover")
+            .set("group.id", &self.topic)
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "earliest")
