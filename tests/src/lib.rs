@@ -6,6 +6,7 @@
 
 pub mod arrivals;
 pub mod cable;
+pub mod clock;
 pub mod disk;
 pub mod ledger;
 pub mod pipeline;

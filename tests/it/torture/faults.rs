@@ -27,7 +27,12 @@ pub(super) enum Fault {
     SlowBroker,
     SlowReceiver,
     FullDisk,
+    ClockAhead,
+    ClockBehind,
 }
+
+/// How wrong a clock is at most, in seconds.
+const WRONG: i64 = 300;
 
 /// Whose unsettled events a fault may repeat.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,7 +44,7 @@ pub(super) enum Repeats {
 }
 
 impl Fault {
-    const ALL: [Fault; 13] = [
+    const ALL: [Fault; 15] = [
         Fault::KillTapline,
         Fault::KillBroker,
         Fault::KillReceiver,
@@ -53,6 +58,8 @@ impl Fault {
         Fault::SlowBroker,
         Fault::SlowReceiver,
         Fault::FullDisk,
+        Fault::ClockAhead,
+        Fault::ClockBehind,
     ];
 
     /// Each once, and the kills of ours four times, in random order.
@@ -78,6 +85,8 @@ impl Fault {
             Fault::SlowBroker => "network to the broker slow",
             Fault::SlowReceiver => "network to rsyslog slow",
             Fault::FullDisk => "full disk",
+            Fault::ClockAhead => "clock of tapline ahead",
+            Fault::ClockBehind => "clock of tapline behind",
         }
     }
 
@@ -140,7 +149,17 @@ impl Scene {
             Fault::SlowBroker => weather(&self.to_kafka, slow(random), short).await,
             Fault::SlowReceiver => weather(&self.to_rsyslog, slow(random), short).await,
             Fault::FullDisk => self.fill_disk(short).await?,
+            Fault::ClockAhead => self.jump(random.random_range(2..=WRONG), short).await?,
+            Fault::ClockBehind => self.jump(-random.random_range(2..=WRONG), short).await?,
         }
+        Ok(())
+    }
+
+    /// The clock jumps, and jumps back.
+    async fn jump(&self, seconds: i64, how_long: Duration) -> anyhow::Result<()> {
+        self.clock.set_ahead(seconds)?;
+        tokio::time::sleep(how_long).await;
+        self.clock.set_ahead(0)?;
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 //! Everything at once, for as long as asked: processes are killed and stopped at random moments,
-//! the network is cut and slow, the disk is full, and Microsoft has its own faults. Nothing may be
+//! the network is cut and slow, the disk is full, clocks jump, and Microsoft has its own faults. Nothing may be
 //! lost, and nothing repeated that was settled.
 //!
 //! `TAPLINE_TORTURE_MINUTES` says how long (without it about half a minute), `TAPLINE_TORTURE_SEED`

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
+use tapline_e2e::ledger::Version;
+
 use super::Mode;
 use super::faults::Fault;
 
@@ -20,13 +22,14 @@ impl Destination {
     pub(super) fn new(
         name: &'static str,
         arrived: &HashMap<String, usize>,
+        made: &[Version],
         promised: &HashSet<String>,
         bound: usize,
     ) -> Self {
         let missing = promised.iter().filter(|uid| !arrived.contains_key(*uid));
         Self {
             name,
-            delivered: arrived.values().sum(),
+            delivered: made.iter().filter_map(|it| arrived.get(&it.uid)).sum(),
             lost: missing.cloned().collect(),
             repeated: arrived.values().map(|times| times - 1).sum(),
             bound,

@@ -8,6 +8,7 @@ use anyhow::ensure;
 use rand::rngs::StdRng;
 use tapline_e2e::arrivals::Arrivals;
 use tapline_e2e::cable::{Cable, NoTap};
+use tapline_e2e::clock::Clock;
 use tapline_e2e::disk::SmallDisk;
 use tapline_e2e::ledger::{self, Version};
 use tapline_e2e::pipeline::{self, Pipeline};
@@ -51,6 +52,7 @@ pub(super) struct Scene {
     pub(super) to_rsyslog: Cable,
     identities: Identities,
     pub(super) disk: Option<SmallDisk>,
+    pub(super) clock: Clock,
     pub(super) pipeline: Pipeline,
     ledger: PathBuf,
     seed: u64,
@@ -105,7 +107,8 @@ impl Scene {
             .map_err(|error| impossible.push((Fault::FullDisk, error.to_string())))
             .ok();
         let arrivals = Arrivals::of(&kafka, "defender.")?;
-        let process = pipeline.start(&environment(&microsoft)).await?;
+        let clock = Clock::new(folder.path())?;
+        let process = pipeline.start(&environment(&microsoft, &clock)).await?;
         Ok(Self {
             mode,
             process,
@@ -117,6 +120,7 @@ impl Scene {
             to_rsyslog,
             identities,
             disk,
+            clock,
             pipeline,
             ledger,
             seed,
@@ -131,7 +135,8 @@ impl Scene {
     }
 
     pub(super) async fn start(&mut self) -> anyhow::Result<()> {
-        self.process = self.pipeline.start(&environment(&self.microsoft)).await?;
+        let environment = environment(&self.microsoft, &self.clock);
+        self.process = self.pipeline.start(&environment).await?;
         Ok(())
     }
 
@@ -209,6 +214,7 @@ impl Scene {
         let mut destinations = vec![Destination::new(
             "Apache Kafka",
             &self.arrivals.by_uid(),
+            &made,
             &promised,
             kafka,
         )];
@@ -217,7 +223,7 @@ impl Scene {
             unwritten = Some(self.unwritten().await);
             let handed = self.identities.by_uid();
             let name = "syslog with a spool";
-            destinations.push(Destination::new(name, &handed, &promised, receiver));
+            destinations.push(Destination::new(name, &handed, &made, &promised, receiver));
         }
         Ok(Report {
             mode: self.mode,
@@ -288,10 +294,11 @@ impl Scene {
     }
 }
 
-fn environment(microsoft: &Simulation) -> Vec<(&'static str, &str)> {
+fn environment<'a>(microsoft: &'a Simulation, clock: &'a Clock) -> Vec<(&'static str, &'a str)> {
     let mut environment = pipeline::environment(microsoft);
     let hub = microsoft.announcement["eventhub"]["connection_string"].as_str();
     environment.push(("TAPLINE_TEST_HUB", hub.expect("announced")));
+    environment.extend(clock.environment());
     environment
 }
 
