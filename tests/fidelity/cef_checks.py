@@ -5,14 +5,14 @@ import re
 
 from program import Failed
 
-# The tightest receiver known cuts at 8096 bytes, syslog header included (cef.md 5.2).
+# The tightest receiver known cuts at 8096 bytes, syslog header included.
 MAX_BYTES = 8096
 HEADER_FIELDS = ("DeviceVendor", "DeviceProduct", "DeviceVersion", "SignatureID", "Name", "Severity")
 HEADER_BYTES = {"DeviceVendor": 63, "DeviceProduct": 63, "DeviceVersion": 31, "SignatureID": 1023, "Name": 512}
 NEEDS_LABEL = re.compile(r"(cs|cn|cfp|c6a|deviceCustomDate|flexDate|flexString)\d")
 OWN_KEY = re.compile(r"MicrosoftDefender[A-Za-z0-9]+")
 
-# Where a legacy detection's text has to come out: the historic ArcSight positions and our additions (cef.md 2).
+# Where a legacy detection's text has to come out: the historic ArcSight positions and our additions.
 DETECTION_KEYS = {
     "Category": "cat",
     "Source": "sourceServiceName",
@@ -165,7 +165,7 @@ def check_attacks(records, events, keys):
 
 
 def expected(text, limit, in_header):
-    """What cef.md 1.1 leaves of a text: one space per control character, trimmed, cut to the limit."""
+    """What CEF leaves of a text: one space per control character, trimmed, cut to the limit."""
     controls = r"[\x00-\x1f\x7f]" if in_header else r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f]"
     text = re.sub(controls, " ", text).strip()
     return text.encode()[:limit].decode("utf-8", "ignore").strip()

@@ -8,7 +8,7 @@ from program import Failed
 from records import is_empty
 
 STREAMED = "AdvancedHunting-"
-# Class by table (the mapping reference, 4 to 9); tables with several classes stand below.
+# Class by table; tables with several classes stand below.
 CLASS = {
     "AlertInfo": 2004, "AlertEvidence": 2004, "DeviceProcessEvents": 1007, "DeviceNetworkEvents": 4001,
     "DeviceFileEvents": 1001, "DeviceImageLoadEvents": 1005, "DeviceLogonEvents": 3002, "DeviceInfo": 5001,

@@ -11,7 +11,7 @@ from records import is_empty, kind, leaves, record_id
 CLASS = {"graph.alert": 2004, "graph.incident": 2005, "siem.detection": 2004}
 BASE_EVENT = 0
 
-# Fields that the mapping reference gives a place (1, 2, 3), so that they must not be unmapped.
+# Fields that have a place, so that they must not be unmapped.
 # Left out are those that it splits between a place and `unmapped` (comments, alerts), and those
 # whose place depends on others (category, resolvedDateTime, summary).
 PLACED = {

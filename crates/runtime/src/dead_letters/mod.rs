@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::status::{StatusBoard, Trouble};
+use crate::topology::Topology;
 use files::{Files, WriteError};
 
 pub(crate) use replay::Replay;
@@ -58,6 +59,14 @@ impl Letter {
 /// Where letters are handed in. Cheap to clone; the writer ends when all are gone.
 #[derive(Clone)]
 pub(crate) struct DeadLetters(mpsc::Sender<Letter>);
+
+/// Where a sink keeps what it rejects if that is not in the data folder, as a sentence.
+pub fn kept_elsewhere(name: &str, topology: &Topology) -> Option<String> {
+    let id = &topology.transactional.first()?.name.id;
+    Some(format!(
+        "sinks.{id} is exactly_once: what Kafka never takes is in topic {name}.{id}.dead-letters, and not part of this"
+    ))
+}
 
 impl DeadLetters {
     /// Opens the folder and starts the writer.

@@ -9,7 +9,7 @@ use tapline_runtime::{CursorForms, Stopped};
 use crate::fakes::{Counting, Told, line, start, up_to};
 
 /// Cursors of [`Counting`] are numbers; here a number is also the second at which it was read.
-fn forms() -> CursorForms {
+pub(crate) fn forms() -> CursorForms {
     let form = CursorForm {
         describe: |cursor| {
             let text = number(cursor)?.to_string();
@@ -47,7 +47,7 @@ fn rewind(second: i64) -> Rewind {
 }
 
 /// Where the only partition of the source stands.
-async fn stands_at(desk: &StateDesk) -> (u64, u64) {
+pub(crate) async fn stands_at(desk: &StateDesk) -> (u64, u64) {
     let standings = desk.show().await.expect("shown");
     let Some(alerts) = standings.iter().find(|it| it.component == "alerts") else {
         return (0, 0);

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tapline_core::Fault;
+use tapline_runtime::state::StateDesk;
 use tapline_runtime::{Ended, Runtime, StartError, Stopped, StoreError};
 
 use crate::fakes::{Counting, Told, line, retry, setup, start, until, up_to};
+use crate::state::{forms, stands_at};
 
 #[tokio::test(start_paused = true)]
 async fn a_polite_stop_leaves_no_repeats() {
@@ -96,10 +98,15 @@ async fn a_kill_repeats_at_most_what_was_not_yet_durable() {
         }
     };
     assert!(seen < 2000, "it was not stopped in the middle");
+    let desk = StateDesk::open(folder.path(), forms()).await;
+    let (durable, _) = stands_at(&desk.expect("nobody works on it")).await;
     let running = start(folder.path(), line(&numbers, &lake)).await;
     crate::fakes::until(|| lake.delivered().ends_with(&[2000])).await;
     running.stop().await;
     let mut all = lake.delivered();
+    let repeats = all.len() - 2000;
+    let unsettled = seen - durable as usize;
+    assert!(repeats <= unsettled, "{repeats} repeats of {unsettled}");
     all.sort_unstable();
     all.dedup();
     assert_eq!(all, up_to(2000), "none is lost");

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use anyhow::Context;
-use tapline_runtime::dead_letters::{Filter, Shelf, Summary};
+use tapline_runtime::dead_letters::{Filter, Shelf, Summary, kept_elsewhere};
 
 use crate::cli::{DeadLetters, DeadLettersAction, Letters};
 use crate::commands::validate;
@@ -21,6 +21,9 @@ pub(crate) fn run(arguments: &DeadLetters) -> anyhow::Result<Exit> {
             return Ok(Exit::Mistakes);
         }
     };
+    if let Some(elsewhere) = kept_elsewhere(&pipeline.name, &pipeline.topology) {
+        say(elsewhere);
+    }
     let shelf = Shelf::of(&pipeline.data_dir);
     let in_folder = || format!("the dead letters in {}", pipeline.data_dir.display());
     act(&shelf, &arguments.action, &wanted(letters)).with_context(in_folder)?;
