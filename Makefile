@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit e2e fidelity services bench torture replicas mutants soak
+.PHONY: help demo test lint unit e2e fidelity services bench torture replicas mutants seeds soak
 
 # The services of the end-to-end tests, and the program they run.
 E2E = TAPLINE_E2E=1 TAPLINE_BIN=$(CURDIR)/target/debug/tapline TAPLINE_SERVICES=$(CURDIR)/.services
@@ -49,6 +49,9 @@ replicas: services ## three replicas, crashes, and a broker restart every half m
 
 mutants: services ## plants known bugs and requires that tests catch them
 	scripts/mutants
+
+seeds: ## the simulation of the whole way with 10,000 seeds; SEEDS=
+	TAPLINE_SIMULATION_SEEDS=$(or $(SEEDS),10000) $(CARGO) test --workspace --lib -- --nocapture no_schedule_of_faults_and_crashes
 
 soak: ## ten minutes under load, watching memory
 	scripts/soak

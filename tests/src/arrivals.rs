@@ -267,8 +267,12 @@ fn follow(topics: &Topics, read: &Mutex<Read>, stop: &AtomicBool) {
         if let Some(Ok(message)) = topics.consumer.poll(Duration::from_millis(50)) {
             let partition = (message.topic().to_owned(), message.partition());
             let mut read = read.lock().expect("not poisoned");
-            read.next.insert(partition, message.offset() + 1);
-            read.records.push(record(&message));
+            let next = read.next.entry(partition).or_default();
+            // A broker that crashed may have the reader begin anew.
+            if message.offset() >= *next {
+                *next = message.offset() + 1;
+                read.records.push(record(&message));
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::bail;
 use rand::rngs::StdRng;
 use tapline_e2e::arrivals::Arrivals;
 use tapline_e2e::cable::{Cable, NoTap};
@@ -156,7 +156,12 @@ impl Scene {
         }
         *self.faults.entry(fault).or_default() += 1;
         self.longest = self.longest.max(begin.elapsed());
-        eprintln!("{}: {:.1} s", fault.name(), begin.elapsed().as_secs_f64());
+        eprintln!(
+            "{} {}: {:.1} s",
+            jiff::Timestamp::now().strftime("%H:%M:%S"),
+            fault.name(),
+            begin.elapsed().as_secs_f64()
+        );
         Ok(())
     }
 
@@ -255,9 +260,13 @@ impl Scene {
             if missing.iter().all(Vec::is_empty) {
                 return Ok(());
             }
-            ensure!(
-                Instant::now() < deadline,
-                "missing in kafka, and with the receiver: {missing:?}\ndead letters: {:?}\n{}",
+            if Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+                continue;
+            }
+            bail!(
+                "missing in kafka, and with the receiver: {missing:?}\n{}\ndead letters: {:?}\n{}",
+                self.second_look(&missing[0]).await?,
                 self.pipeline
                     .dead_letters()
                     .iter()
@@ -265,8 +274,27 @@ impl Scene {
                     .collect::<Vec<_>>(),
                 self.pipeline.log(),
             );
-            tokio::time::sleep(Duration::from_millis(250)).await;
         }
+    }
+
+    /// What another reader of Kafka finds of them, and when they were made.
+    async fn second_look(&self, missing: &[&String]) -> anyhow::Result<String> {
+        let again = Arrivals::of(&self.kafka, "defender.")?;
+        if self.mode == Mode::AtLeastOnce {
+            again.caught_up().await;
+        }
+        let found = again.by_uid();
+        let found: Vec<_> = missing
+            .iter()
+            .filter(|uid| found.contains_key(**uid))
+            .collect();
+        let ledger = std::fs::read_to_string(&self.ledger)?;
+        let is_missing = |line: &&str| {
+            let id = |uid: &&String| uid.rsplit(':').nth(1).map(str::to_owned);
+            missing.iter().filter_map(id).any(|id| line.contains(&id))
+        };
+        let made: Vec<&str> = ledger.lines().filter(is_missing).take(20).collect();
+        Ok(format!("another reader finds {found:?}\nmade: {made:#?}"))
     }
 
     /// What was handed over and is not in rsyslog's file.
