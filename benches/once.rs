@@ -67,7 +67,7 @@ fn rate(rig: &Rig) -> anyhow::Result<f64> {
     let started = Instant::now();
     let mut first = None;
     let seconds = loop {
-        ensure!(process.is_running(), "tapline ended");
+        ensure!(process.is_running(), "tapline ended:\n{}", rig.log());
         ensure!(started.elapsed() < LIMIT, "not done within {LIMIT:?}");
         let delivered = rig.delivered();
         let now = Instant::now();

@@ -24,7 +24,7 @@ impl Rig {
         let folder = TempDir::new()?;
         let [admin] = ports::free();
         let text = format!(
-            "name: bench\ndata_dir: {}\nadmin: {{ listen: \"127.0.0.1:{admin}\" }}\n{components}",
+            "name: bench-{admin}\ndata_dir: {}\nadmin: {{ listen: \"127.0.0.1:{admin}\" }}\n{components}",
             folder.path().join("data").display(),
         );
         std::fs::write(folder.path().join("pipeline.yaml"), text)?;
@@ -48,6 +48,11 @@ impl Rig {
             &mut command,
             &self.path().join("tapline.log"),
         )?)
+    }
+
+    /// What the program said, for whoever has to find out why it ended.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("tapline.log")).unwrap_or_default()
     }
 
     /// Status line and body of a page of the admin server; none while it does not answer.

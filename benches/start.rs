@@ -33,7 +33,7 @@ fn one(simulation: &Simulation) -> anyhow::Result<Duration> {
     let mut process = rig.run()?;
     while !rig.is_ready() {
         ensure!(begin.elapsed() < Duration::from_secs(10), "never ready");
-        ensure!(process.is_running(), "tapline ended");
+        ensure!(process.is_running(), "tapline ended:\n{}", rig.log());
         std::thread::sleep(LOOK);
     }
     Ok(begin.elapsed())
