@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help demo test lint unit e2e fidelity services bench torture replicas mutants seeds soak
+.PHONY: help demo test lint unit e2e fidelity services bench torture replicas harsh mutants seeds soak
 
 # The services of the end-to-end tests, and the program they run.
 E2E = TAPLINE_E2E=1 TAPLINE_BIN=$(CURDIR)/target/debug/tapline TAPLINE_SERVICES=$(CURDIR)/.services
@@ -46,6 +46,10 @@ torture: services ## kills, cuts, full disks, and all of Microsoft's faults, in 
 replicas: services ## three replicas, crashes, and a broker restart every half minute; MINUTES=5
 	$(CARGO) build --workspace --bins --tests
 	TAPLINE_REPLICAS_MINUTES=$(or $(MINUTES),5) $(E2E) $(CARGO) test --workspace --test it -- --nocapture replicas_and_broker
+
+harsh: services ## Microsoft's APIs with their worst faults; six minutes
+	$(CARGO) build --workspace --bins --tests
+	TAPLINE_HARSH=1 $(E2E) $(CARGO) test --workspace --test it -- --nocapture under_harsh_faults
 
 mutants: services ## plants known bugs and requires that tests catch them
 	scripts/mutants

@@ -9,6 +9,7 @@ mod eventhub_judge;
 mod eventhub_kafka;
 mod exactly_once;
 mod full_disk;
+mod harsh;
 mod pipeline;
 mod promises;
 mod reload;

@@ -20,6 +20,7 @@ mod cursors;
 mod event;
 pub mod metrics;
 mod network;
+pub mod private;
 mod secret;
 mod settle;
 mod severity;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use rand::rngs::StdRng;
 use tapline_e2e::arrivals::Arrivals;
 use tapline_e2e::cable::{Cable, NoTap};
@@ -145,6 +145,8 @@ impl Scene {
         if self.impossible.iter().any(|(it, _)| *it == fault) {
             return Ok(());
         }
+        let log = || self.pipeline.log();
+        ensure!(self.process.is_running(), "tapline ended:\n{}", log());
         let begin = Instant::now();
         let before = match (self.mode, fault.repeats()) {
             (Mode::ExactlyOnce, _) | (_, Repeats::Nobody) => None,

@@ -1,6 +1,6 @@
 //! Checkpoints in a file of the data folder: redb, one process per folder.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition, TableError};
-use tapline_core::{Checkpoint, Cursor, PartitionKey, StreamIdentity};
+use tapline_core::{Checkpoint, Cursor, PartitionKey, StreamIdentity, private};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -180,7 +180,7 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
         folder: folder.to_owned(),
         source,
     };
-    make_private(folder).map_err(refused)?;
+    private::make_folder(folder).map_err(refused)?;
     let file = private_file(&folder.join(LOCK)).map_err(refused)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -207,21 +207,9 @@ fn open_database(folder: &Path) -> Result<Database, StoreError> {
     Ok(database)
 }
 
-/// Makes the folder for its owner only; one that exists is left as it is.
-fn make_private(folder: &Path) -> std::io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
-/// Opens the file, or makes it for its owner only: the folder may be older than us and open to others.
 fn private_file(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
+    let mut options = private::file_options();
     options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
 }
 

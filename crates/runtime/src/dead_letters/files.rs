@@ -1,11 +1,12 @@
 //! The files of the dead letters: one per component, lines appended and synced.
 
 use std::collections::btree_map::{BTreeMap, Entry};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use tapline_core::metrics::Gauge;
+use tapline_core::private;
 
 use super::{Letter, letter};
 
@@ -46,7 +47,7 @@ impl Files {
     /// # Errors
     /// What the system says if the folder cannot be made or read.
     pub(super) fn open(folder: PathBuf, max_bytes: u64, gauge: Gauge) -> io::Result<Self> {
-        create_private(&folder)?;
+        private::make_folder(&folder)?;
         gauge.set(used(&folder)? as f64);
         Ok(Self {
             folder,
@@ -136,30 +137,17 @@ fn take_back(open: &Open) {
 /// # Errors
 /// What the system says if the file that stands for the lock cannot be used.
 pub(super) fn lock(folder: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
+    let mut options = private::file_options();
     options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(folder.join(".lock"))?;
     file.lock()?;
     Ok(file)
 }
 
-/// Makes the folder, for nobody else to read, if it is not there.
-pub(super) fn create_private(folder: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
-
 /// Opens for appending; a line that a crash left half written is ended first.
 fn open_at_line_start(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
+    let mut options = private::file_options();
     options.create(true).append(true).read(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
     let mut last = [b'\n'];
     if file.seek(SeekFrom::End(0))? > 0 {

@@ -3,13 +3,14 @@
 //! Safe beside a running process: both take the same lock for as long as they change files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use tapline_core::private;
 
-use super::files::{create_private, lock};
+use super::files::lock;
 use super::letter;
 
 /// Which letters are meant; what is not given does not matter.
@@ -119,7 +120,7 @@ impl Shelf {
     /// # Errors
     /// What the system says. A letter may then be in both places, and be sent twice; none is lost.
     pub fn replay(&self, filter: &Filter) -> io::Result<u64> {
-        create_private(&self.replay)?;
+        private::make_folder(&self.replay)?;
         let now = Timestamp::now().as_nanosecond();
         self.take_out(filter, |name| {
             Some(self.replay.join(format!("{now:020}.{name}")))
@@ -238,10 +239,8 @@ struct Part {
 impl Part {
     fn begin(target: PathBuf) -> io::Result<Self> {
         let path = target.with_extension("part");
-        let mut options = OpenOptions::new();
+        let mut options = private::file_options();
         options.create(true).truncate(true).write(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = BufWriter::new(options.open(&path)?);
         Ok(Self {
             target,

@@ -1,10 +1,11 @@
 //! Which data folder this is: a random name, made once.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
 use rand::Rng;
+use tapline_core::private;
 
 const FILE: &str = "instance";
 /// Hex digits: 64 bits, so that no two folders of a pipeline ever have the same.
@@ -40,10 +41,8 @@ fn parse(text: &str) -> Option<String> {
 fn make(data_dir: &Path, path: &Path) -> io::Result<String> {
     let name = format!("{:016x}", rand::rng().random::<u64>());
     let temporary = path.with_extension("new");
-    let mut options = OpenOptions::new();
+    let mut options = private::file_options();
     options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&temporary)?;
     writeln!(file, "{name}")?;
     file.sync_all()?;

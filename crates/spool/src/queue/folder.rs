@@ -1,10 +1,11 @@
 //! The folder of a queue: which files are there, and where the newest one ends.
 
 use std::collections::VecDeque;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use tapline_core::private;
 use tracing::{error, warn};
 
 use super::scan::Scan;
@@ -18,7 +19,7 @@ pub(super) struct Contents {
 
 /// Makes the folder if it is missing, and looks where the newest file ends.
 pub(super) fn open(folder: &Path) -> io::Result<Contents> {
-    create_private(folder)?;
+    private::make_folder(folder)?;
     let mut segments = list(folder)?;
     let end = match segments.back_mut() {
         None => Position::start_of(0),
@@ -45,14 +46,6 @@ pub(super) fn remove(folder: &Path, first: u64) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn create_private(folder: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 fn list(folder: &Path) -> io::Result<VecDeque<Known>> {

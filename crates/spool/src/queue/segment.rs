@@ -1,8 +1,10 @@
 //! The name and the head of a segment file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use tapline_core::private;
 
 /// Bytes in front of the first record: the head stands there twice, since without the salt nothing
 /// of the file could be read.
@@ -32,10 +34,8 @@ pub(crate) fn number(name: &str) -> Option<u64> {
 /// Makes a file for nobody else to read; one of the same name must hold no record, and is replaced.
 pub(crate) fn create(folder: &Path, first: u64) -> io::Result<(File, Salt)> {
     let salt: Salt = rand::random();
-    let mut options = OpenOptions::new();
+    let mut options = private::file_options();
     options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path(folder, first))?;
     let head = encode(salt);
     file.write_all(&head)?;

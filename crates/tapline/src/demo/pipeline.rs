@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use tapline_core::private;
 use tapline_simulators::Announcement;
 
 /// Where everything is.
@@ -26,13 +27,8 @@ pub(super) fn write(folder: &Path, addresses: &Addresses<'_>) -> std::io::Result
 
 fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut options = private::file_options();
+    let mut file = options.write(true).create_new(true).open(path)?;
     file.write_all(bytes)
 }
 

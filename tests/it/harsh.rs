@@ -1,0 +1,65 @@
+//! Microsoft's APIs at their worst. Takes six minutes, since rows come up to five minutes late: only with
+//! `TAPLINE_HARSH=1`, as `make harsh` does.
+
+use std::time::Duration;
+
+use tapline_e2e::arrivals::Arrivals;
+use tapline_e2e::ledger;
+use tapline_e2e::pipeline::{self, Pipeline};
+use tapline_e2e::program::Simulation;
+use tapline_e2e::services::kafka::Kafka;
+use tapline_e2e::wait_for;
+
+const EVENTS: usize = 2000;
+/// Versions per second, of all kinds.
+const RATE: &str = "50";
+/// A version that is replaced sooner may never be seen: a fault of a server lasts for up to half a
+/// minute, and a page may meet several.
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_harsh_faults_all_that_stays_arrives_once_and_in_order() -> anyhow::Result<()> {
+    if !tapline_e2e::enabled() || std::env::var_os("TAPLINE_HARSH").is_none() {
+        return Ok(());
+    }
+    let kafka = Kafka::start().await?;
+    let folder = tempfile::tempdir()?;
+    let ledger = folder.path().join("ledger.ndjson");
+    let events = EVENTS.to_string();
+    let path = ledger.to_str().expect("UTF-8");
+    let arguments = [
+        "--faults", "harsh", "--rate", RATE, "--events", &events, "--ledger", path,
+    ];
+    let microsoft = Simulation::start(&arguments, &folder.path().join("simulate.log"))?;
+    let pipeline = Pipeline::new(&format!(
+        "{}transforms:\n  ocsf: {{ type: normalize, inputs: [alerts, incidents, legacy], config: {{ to: ocsf }} }}\nsinks:\n  lake:\n    type: kafka\n    inputs: [ocsf]\n    config: {{ brokers: [\"{}\"], topic: \"defender.{{kind}}\" }}\n",
+        pipeline::sources(&microsoft),
+        kafka.address(),
+    ))?;
+    let environment = pipeline::environment(&microsoft);
+    let arrivals = Arrivals::of(&kafka, "defender.")?;
+    let mut process = pipeline.start(&environment).await?;
+
+    let made = wait_for("all are made", 120, async || {
+        ledger::read(&ledger)
+            .ok()
+            .filter(|made| made.len() == EVENTS)
+    })
+    .await;
+    let made = ledger::polled(made);
+    let promised = ledger::promised(&ledger, &made, LIMIT)?;
+    wait_for("every promised version is in kafka", 600, async || {
+        let arrived = arrivals.by_uid();
+        let mut all = promised.iter();
+        all.all(|uid| arrived.contains_key(uid)).then_some(())
+    })
+    .await;
+    assert!(process.is_running(), "{}", pipeline.log());
+    pipeline.stop(&mut process);
+    arrivals.caught_up().await;
+    assert_eq!(arrivals.repeats(), 0, "{:?}", arrivals.repeated());
+    let overtaken = arrivals.overtaken(&made);
+    assert!(overtaken.is_empty(), "{overtaken:?}");
+    eprintln!("{} made, {} promised", made.len(), promised.len());
+    Ok(())
+}
