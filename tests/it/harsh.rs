@@ -40,7 +40,8 @@ async fn under_harsh_faults_all_that_stays_arrives_once_and_in_order() -> anyhow
     let arrivals = Arrivals::of(&kafka, "defender.")?;
     let mut process = pipeline.start(&environment).await?;
 
-    let made = wait_for("all are made", 120, async || {
+    // Late rows too.
+    let made = wait_for("all are made", 480, async || {
         ledger::read(&ledger)
             .ok()
             .filter(|made| made.len() == EVENTS)

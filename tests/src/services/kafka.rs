@@ -2,6 +2,7 @@
 
 mod hub;
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -176,15 +177,25 @@ impl Kafka {
     }
 
     async fn serving(&self) {
+        wait_for("kafka listens", 120, async || {
+            self.is_listening().then_some(())
+        })
+        .await;
         let consumer: BaseConsumer = self.client().create().expect("a consumer");
-        wait_for("kafka serves", 120, async || {
-            let metadata = consumer.fetch_metadata(None, Duration::from_millis(500));
+        wait_for("kafka serves", 60, async || {
+            let metadata = consumer.fetch_metadata(None, Duration::from_secs(10));
             metadata
                 .ok()
                 .filter(|m| !m.brokers().is_empty())
                 .map(|_| ())
         })
         .await;
+    }
+
+    /// Whether somebody takes connections: asking librdkafka in vain leaves a request behind each
+    /// time.
+    fn is_listening(&self) -> bool {
+        TcpStream::connect(("127.0.0.1", self.port)).is_ok()
     }
 }
 
