@@ -84,7 +84,8 @@ impl Arrivals {
         let reader = {
             let (read, stop) = (Arc::clone(&read), Arc::clone(&stop));
             let topics = Topics::new(kafka, prefixes)?;
-            std::thread::spawn(move || follow(&topics, &read, &stop))
+            let reader = client(kafka)?;
+            std::thread::spawn(move || follow(&topics, &reader, &read, &stop))
         };
         Ok(Self {
             read,
@@ -194,9 +195,18 @@ impl Drop for Arrivals {
     }
 }
 
+/// A client without a group. It looks for changes of leaders only when it is told of one: librdkafka
+/// 2.12 may crash where it learns of one in two ways at once.
+fn client(kafka: &Kafka) -> KafkaResult<BaseConsumer> {
+    let mut config = kafka.client();
+    config.set("enable.auto.commit", "false");
+    config.set("topic.metadata.refresh.interval.ms", "300000");
+    config.create()
+}
+
 /// The partitions that are read.
 struct Topics {
-    consumer: BaseConsumer,
+    lister: BaseConsumer,
     broker: String,
     prefixes: Vec<String>,
 }
@@ -204,7 +214,7 @@ struct Topics {
 impl Topics {
     fn new(kafka: &Kafka, prefixes: &[&str]) -> anyhow::Result<Self> {
         Ok(Self {
-            consumer: kafka.client().set("enable.auto.commit", "false").create()?,
+            lister: client(kafka)?,
             broker: kafka.address(),
             prefixes: prefixes.iter().map(|it| (*it).to_owned()).collect(),
         })
@@ -212,7 +222,7 @@ impl Topics {
 
     /// Those that there are now.
     fn partitions(&self) -> KafkaResult<Vec<Partition>> {
-        let metadata = self.consumer.fetch_metadata(None, ANSWER)?;
+        let metadata = self.lister.fetch_metadata(None, ANSWER)?;
         let ours = |name: &str| self.prefixes.iter().any(|prefix| name.starts_with(prefix));
         let topics = metadata.topics().iter().filter(|topic| ours(topic.name()));
         let partitions = topics.flat_map(|topic| {
@@ -228,7 +238,7 @@ impl Topics {
         if asked.count() == 0 {
             return Ok(Vec::new());
         }
-        let ends = self.consumer.offsets_for_times(asked, ANSWER)?;
+        let ends = self.lister.offsets_for_times(asked, ANSWER)?;
         let ends = ends.elements().into_iter().map(|it| {
             it.error()?;
             let end = it.offset().to_raw().unwrap_or(0);
@@ -237,13 +247,13 @@ impl Topics {
         ends.collect()
     }
 
-    /// Also reads those that were made since.
-    fn take(&self, taken: &mut HashSet<Partition>) -> KafkaResult<()> {
+    /// Has the reader read those too that were made since.
+    fn take(&self, reader: &BaseConsumer, taken: &mut HashSet<Partition>) -> KafkaResult<()> {
         let mut new = self.partitions()?;
         new.retain(|partition| !taken.contains(partition));
         if !new.is_empty() {
             let from = list(&new, Offset::Beginning)?;
-            self.consumer.incremental_assign(&from)?;
+            reader.incremental_assign(&from)?;
             taken.extend(new);
         }
         Ok(())
@@ -258,7 +268,7 @@ fn list(partitions: &[Partition], offset: Offset) -> KafkaResult<TopicPartitionL
     Ok(list)
 }
 
-fn follow(topics: &Topics, read: &Mutex<Read>, stop: &AtomicBool) {
+fn follow(topics: &Topics, reader: &BaseConsumer, read: &Mutex<Read>, stop: &AtomicBool) {
     let mut taken = HashSet::new();
     let mut again = Instant::now();
     while !stop.load(Ordering::Relaxed) {
@@ -266,11 +276,11 @@ fn follow(topics: &Topics, read: &Mutex<Read>, stop: &AtomicBool) {
         if again <= Instant::now() {
             // Asking librdkafka in vain leaves a request behind each time.
             if TcpStream::connect(&topics.broker).is_ok() {
-                let _away = topics.take(&mut taken);
+                let _away = topics.take(reader, &mut taken);
             }
             again = Instant::now() + TOPICS;
         }
-        if let Some(Ok(message)) = topics.consumer.poll(Duration::from_millis(50)) {
+        if let Some(Ok(message)) = reader.poll(Duration::from_millis(50)) {
             let partition = (message.topic().to_owned(), message.partition());
             let mut read = read.lock().expect("not poisoned");
             let next = read.next.entry(partition).or_default();
