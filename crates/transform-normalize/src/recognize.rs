@@ -127,22 +127,26 @@ impl Record<'_> {
         let mut hash = Sha256::new();
         hash.update(table.unwrap_or_default());
         hash.update([0]);
-        let row = self
-            .member("properties")
-            .filter(|row| self.tape.node(*row).kind == NodeKind::Object);
+        let is_row = |row: &NodeId| self.tape.node(*row).kind == NodeKind::Object;
+        let row = self.last("properties").filter(is_row);
         hash.update(self.tape.raw(self.body, row.unwrap_or(0)));
         hex(&hash.finalize()[..16])
     }
 
     /// The last member of a name, as the name is documented, that says something.
     fn member(&self, name: &str) -> Option<NodeId> {
-        let named = |member: &NodeId| self.tape.key(self.body, *member) == name;
-        let is_object = self.tape.node(0).kind == NodeKind::Object;
-        let found = is_object
-            .then(|| self.tape.children(0).filter(named).last())
-            .flatten()?;
+        let found = self.last(name)?;
         (!self.tape.is_empty(found) || self.tape.node(found).kind == NodeKind::Array)
             .then_some(found)
+    }
+
+    /// The last member of a name, whatever it says.
+    fn last(&self, name: &str) -> Option<NodeId> {
+        let named = |member: &NodeId| self.tape.key(self.body, *member) == name;
+        let is_object = self.tape.node(0).kind == NodeKind::Object;
+        is_object
+            .then(|| self.tape.children(0).filter(named).last())
+            .flatten()
     }
 
     /// A member's text; of numbers their digits.

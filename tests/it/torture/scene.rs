@@ -296,7 +296,10 @@ impl Scene {
             missing.iter().filter_map(id).any(|id| line.contains(&id))
         };
         let made: Vec<&str> = ledger.lines().filter(is_missing).take(20).collect();
-        Ok(format!("another reader finds {found:?}\nmade: {made:#?}"))
+        let status = self.pipeline.get("/api/v1/status").await?;
+        Ok(format!(
+            "another reader finds {found:?}\nmade: {made:#?}\n{status}"
+        ))
     }
 
     /// What was handed over and is not in rsyslog's file.
