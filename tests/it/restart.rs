@@ -17,7 +17,7 @@ const POLL: Duration = Duration::from_secs(1);
 /// may meet several.
 const TOLD_TO_WAIT: Duration = Duration::from_secs(10);
 /// What was delivered so long before a kill has its checkpoint.
-const COMMIT: Duration = Duration::from_millis(500);
+const COMMIT: Duration = Duration::from_millis(1500);
 const IN_FLIGHT: &str = "tapline_component_in_flight_events";
 
 fn moments() -> usize {

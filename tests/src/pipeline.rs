@@ -120,12 +120,13 @@ impl Pipeline {
         );
     }
 
-    /// Stops it politely, and allows that it says with code 1 that not everything was settled; fails if
-    /// that takes longer than 30 s.
-    pub fn stop_unsettled(&self, process: &mut Process) {
+    /// Stops it politely, and says whether everything was settled in time; fails if that takes longer than
+    /// 30 s, or ends in another way.
+    pub fn stop_in_time(&self, process: &mut Process) -> bool {
         let status = process.terminate(Duration::from_secs(30));
         let code = status.and_then(|status| status.code());
         assert!(matches!(code, Some(0 | 1)), "{status:?}:\n{}", self.log());
+        code == Some(0)
     }
 
     /// A page of the admin server, if it answers with 200.

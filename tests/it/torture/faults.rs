@@ -62,10 +62,12 @@ impl Fault {
         Fault::ClockBehind,
     ];
 
-    /// Each once, and the kills of ours four times, in random order.
-    pub(super) fn shuffled(mode: Mode, random: &mut StdRng) -> Vec<Fault> {
+    /// Each once, and the kills of ours four times, in random order. Clocks jump only in a long run: a
+    /// clock that is set back may hold librdkafka for minutes.
+    pub(super) fn shuffled(mode: Mode, is_long: bool, random: &mut StdRng) -> Vec<Fault> {
         let mut faults = [&Self::ALL[..], &[Fault::KillTapline; 3]].concat();
         faults.retain(|fault| mode == Mode::AtLeastOnce || !fault.is_of_receiver());
+        faults.retain(|fault| is_long || !fault.is_of_clock());
         faults.shuffle(random);
         faults
     }
@@ -105,6 +107,11 @@ impl Fault {
         )
     }
 
+    fn is_of_clock(self) -> bool {
+        matches!(self, Fault::ClockAhead | Fault::ClockBehind)
+    }
+
+    /// Whose, if a polite stop was in time.
     pub(super) fn repeats(self) -> Repeats {
         match self {
             Fault::KillTapline => Repeats::Everybody,
@@ -124,11 +131,9 @@ impl Scene {
                 self.start().await?;
             }
             Fault::RestartTapline => {
-                match self.mode {
-                    Mode::AtLeastOnce => self.pipeline.stop(&mut self.process),
-                    // The group may be about to take it in again after an earlier fault.
-                    Mode::ExactlyOnce => self.pipeline.stop_unsettled(&mut self.process),
-                }
+                // A machine that is busy, or a group that is about to take it in again after an earlier
+                // fault, may leave it too little time.
+                self.ran_out_of_time = !self.pipeline.stop_in_time(&mut self.process);
                 self.start().await?;
             }
             Fault::KillBroker => {

@@ -35,8 +35,9 @@ const TOLD_TO_WAIT: Duration = Duration::from_secs(10);
 const GIVEN_UP: Duration = Duration::from_secs(30);
 /// How long the last ones may take after the last fault.
 const LAST: Duration = Duration::from_secs(120);
-/// What was delivered so long ago has its checkpoint, unless something is in flight before it.
-const COMMIT: Duration = Duration::from_millis(500);
+/// What was delivered so long ago has its checkpoint, on a busy machine too, unless something is in
+/// flight before it.
+const COMMIT: Duration = Duration::from_secs(2);
 const IN_FLIGHT: &str = "tapline_component_in_flight_events";
 const SPOOLED: &str = "component_id=\"siem:spooled\"";
 
@@ -60,6 +61,8 @@ pub(super) struct Scene {
     faults: BTreeMap<Fault, usize>,
     impossible: Vec<(Fault, String)>,
     longest: Duration,
+    /// Whether the last polite stop left something unsettled, and said so.
+    pub(super) ran_out_of_time: bool,
     /// What may be repeated, at Kafka and at the receiver.
     bounds: [usize; 2],
     _certificates: Certificates,
@@ -128,6 +131,7 @@ impl Scene {
             faults: BTreeMap::new(),
             impossible,
             longest: Duration::ZERO,
+            ran_out_of_time: false,
             bounds: [0; 2],
             _certificates: certificates,
             _folder: folder,
@@ -148,13 +152,19 @@ impl Scene {
         let log = || self.pipeline.log();
         ensure!(self.process.is_running(), "tapline ended:\n{}", log());
         let begin = Instant::now();
-        let before = match (self.mode, fault.repeats()) {
-            (Mode::ExactlyOnce, _) | (_, Repeats::Nobody) => None,
-            _ => Some(self.moment().await),
+        let may_repeat = fault.repeats() != Repeats::Nobody || fault == Fault::RestartTapline;
+        let before = match self.mode {
+            Mode::AtLeastOnce if may_repeat => Some(self.moment().await),
+            _ => None,
         };
+        self.ran_out_of_time = false;
         self.inject(fault, random).await?;
         if let Some(before) = before {
-            self.allow(fault.repeats(), &before).await;
+            let repeats = match self.ran_out_of_time {
+                true => Repeats::Everybody,
+                false => fault.repeats(),
+            };
+            self.allow(repeats, &before).await;
         }
         *self.faults.entry(fault).or_default() += 1;
         self.longest = self.longest.max(begin.elapsed());
@@ -214,7 +224,7 @@ impl Scene {
         }
         self.all_arrived(&made, limit).await?;
         let promised = ledger::promised(&self.ledger, &made, limit)?;
-        self.pipeline.stop(&mut self.process);
+        self.pipeline.stop_in_time(&mut self.process);
         self.arrivals.quiet().await;
         self.order_is_kept(&made);
         let [kafka, receiver] = self.bounds;

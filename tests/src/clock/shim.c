@@ -46,6 +46,10 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone) {
     return failed;
 }
 
+int timespec_get(struct timespec *now, int base) {
+    return base == TIME_UTC && !clock_gettime(CLOCK_REALTIME, now) ? base : 0;
+}
+
 time_t time(time_t *seconds) {
     struct timespec precise;
     if (clock_gettime(CLOCK_REALTIME, &precise)) return (time_t)-1;
