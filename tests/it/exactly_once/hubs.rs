@@ -61,16 +61,25 @@ async fn a_hub_read_over_its_kafka_endpoint_is_in_kafka_once() -> anyhow::Result
     assert!(components.contains("exactly_once"));
     let pipeline = Pipeline::new(&components)?;
     let arrivals = Arrivals::of(&kafka, "out.")?;
-    hub::fill(&kafka, 0..MESSAGES / 2).await?;
+    let kills = moments(3);
+    // Some are left for each start.
+    let part = MESSAGES / (kills + 1);
+    hub::fill(&kafka, 0..part).await?;
     let mut process = pipeline.start(&[]).await?;
-    for _ in 0..moments(3) {
+    for kill in 0..kills {
         first_commit(&pipeline, Instant::now()).await;
         let moment = rand::rng().random_range(100..1500);
         tokio::time::sleep(Duration::from_millis(moment)).await;
         process.kill();
         process = pipeline.start(&[]).await?;
+        let filled = part * (kill + 1);
+        let end = if kill + 1 == kills {
+            MESSAGES
+        } else {
+            filled + part
+        };
+        hub::fill(&kafka, filled..end).await?;
     }
-    hub::fill(&kafka, MESSAGES / 2..MESSAGES).await?;
     hub::wait_for_records(&arrivals, MESSAGES * RECORDS).await;
     arrivals.quiet().await;
     let arrived = hub::arrived(&arrivals);
