@@ -31,11 +31,8 @@ const REFUSED: &[(&str, &str)] = &[
         "message.send.max.retries",
         "librdkafka repeats for as long as it takes",
     ),
-    ("max.in.flight", "order needs at most five"),
-    (
-        "max.in.flight.requests.per.connection",
-        "order needs at most five",
-    ),
+    ("max.in.flight", ONE_AT_A_TIME),
+    ("max.in.flight.requests.per.connection", ONE_AT_A_TIME),
     ("transactional.id", "it belongs to exactly_once"),
     (
         "transaction.timeout.ms",
@@ -50,11 +47,17 @@ const REFUSED: &[(&str, &str)] = &[
     ),
 ];
 
+const ONE_AT_A_TIME: &str = "a later request that succeeds would hide an earlier one that did not";
+
 /// What we set, before the user's own; reasons stand with the figures in the crate's README.
 const DEFAULTS: &[(&str, &str)] = &[
     ("acks", "all"),
     ("enable.idempotence", "true"),
     ("message.timeout.ms", "0"),
+    // librdkafka takes the success of a request for proof that all before it were persisted. A broker
+    // that knows nothing of the producer yet, as for a partition that was just made, takes whatever
+    // sequence comes first (KIP-360): what it refused before would be lost (seen with 2.12.1).
+    ("max.in.flight.requests.per.connection", "1"),
     // Fewer and larger requests; the figures stand in the README.
     ("linger.ms", "20"),
     ("batch.size", "1000000"),

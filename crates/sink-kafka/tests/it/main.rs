@@ -154,6 +154,35 @@ async fn what_librdkafka_can_repeat_it_repeats_in_order() {
     assert_eq!(read(&cluster, 2), ["a@1", "a@2"]);
 }
 
+/// librdkafka takes the success of a later request for proof that all before it were persisted, which a
+/// broker that does not know the producer yet does not promise.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_refused_is_not_delivered_because_the_next_one_is() {
+    let cluster = Cluster::new(1).expect("cluster");
+    cluster
+        .create_topic("defender.graph.alert", 1, 1)
+        .expect("topic");
+    let sink = sink(&cluster);
+    let known = sink.deliver(&[event("known", 1, 10)]).await;
+    assert!(known.exceptions.is_empty(), "{known:?}");
+
+    // Slow enough that the second call is made before the first one is answered.
+    let answer = Duration::from_millis(500);
+    cluster.broker_round_trip_time(1, answer).expect("set");
+    let passing = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION];
+    cluster.request_errors(RDKafkaApiKey::Produce, &passing);
+    let (first, second) = ([event("a", 1, 10)], [event("a", 2, 10)]);
+    let later = async {
+        tokio::time::sleep(answer / 4).await;
+        sink.deliver(&second).await
+    };
+    let (first, second) = tokio::join!(sink.deliver(&first), later);
+    for delivery in [first, second] {
+        assert!(delivery.exceptions.is_empty(), "{delivery:?}");
+    }
+    assert_eq!(read(&cluster, 3), ["known@1", "a@1", "a@2"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_refuses_us_is_told_to_a_human() {
     let cluster = Cluster::new(1).expect("cluster");
