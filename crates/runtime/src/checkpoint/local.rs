@@ -1,23 +1,18 @@
 //! Checkpoints in a file of the data folder: redb, one process per folder.
 
-use std::fs::{File, TryLockError};
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::path::Path;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition, TableError};
-use tapline_core::{Checkpoint, Cursor, PartitionKey, StreamIdentity, private};
+use redb::{Database, ReadableDatabase, TableDefinition, TableError};
+use tapline_core::{Checkpoint, Cursor, PartitionKey, StreamIdentity};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::folder::FolderDatabase;
 use super::{CheckpointStore, Commit, Kept, Listed, StoreError, Stored, people, record};
 
-const FILE: &str = "checkpoints.redb";
-/// Held as long as a process works on the folder.
-const LOCK: &str = "lock";
 /// By component and partition.
 pub(super) const CHECKPOINTS: TableDefinition<(&str, &str), &[u8]> =
     TableDefinition::new("checkpoints");
@@ -26,12 +21,9 @@ pub(super) const ENTRIES: TableDefinition<(&str, &str, &[u8]), &[u8]> =
     TableDefinition::new("entries");
 /// Steps of so many partitions share one transaction, and so one fsync.
 const STEPS_PER_TRANSACTION: usize = 1024;
-/// redb would take up to 1 GiB; the state of a partition is read once and written in small steps.
-const CACHE_BYTES: usize = 4 << 20;
-
 /// The store of one process.
 pub(crate) struct LocalStore {
-    database: Arc<Reopened>,
+    database: Arc<FolderDatabase>,
     queue: mpsc::Sender<Request>,
     _committer: AbortOnDrop,
 }
@@ -50,7 +42,7 @@ impl Drop for AbortOnDrop {
 impl LocalStore {
     /// Whether a folder has a store.
     pub(crate) fn exists(folder: &Path) -> bool {
-        folder.join(FILE).exists()
+        FolderDatabase::file(folder).exists()
     }
 
     /// Opens the store of a data folder; makes both if missing. Needs a tokio runtime.
@@ -60,7 +52,7 @@ impl LocalStore {
     /// has it open.
     pub(crate) async fn open(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.to_owned();
-        let database = tokio::task::spawn_blocking(move || Reopened::open(path))
+        let database = tokio::task::spawn_blocking(move || FolderDatabase::open(path))
             .await
             .map_err(|_| StoreError::Closed)??;
         let database = Arc::new(database);
@@ -85,70 +77,10 @@ impl LocalStore {
     }
 }
 
-/// The database of a folder. After an error of the system, such as a full disk, redb takes nothing
-/// more until it is opened anew; that is done before the next piece of work.
-struct Reopened {
-    folder: PathBuf,
-    database: RwLock<Option<Database>>,
-    /// The folder stays ours while the database is closed.
-    _lock: File,
-}
-
-impl Reopened {
-    fn open(folder: PathBuf) -> Result<Self, StoreError> {
-        let lock = lock(&folder)?;
-        let database = RwLock::new(Some(open_database(&folder)?));
-        Ok(Self {
-            folder,
-            database,
-            _lock: lock,
-        })
-    }
-
-    fn with<T>(
-        &self,
-        work: impl FnOnce(&Database) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.reopen()?;
-        let result = match &*self.database.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(database) => work(database),
-            // Refused something to somebody else in this moment.
-            None => Err(StoreError::Closed),
-        };
-        if result.as_ref().is_err_and(StoreError::is_of_system) {
-            self.close();
-        }
-        result
-    }
-
-    /// Opens it if it was closed.
-    fn reopen(&self) -> Result<(), StoreError> {
-        let is_open = |database: &Option<Database>| database.is_some();
-        if is_open(&self.database.read().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(());
-        }
-        let mut database = self
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if database.is_none() {
-            *database = Some(open_database(&self.folder)?);
-        }
-        Ok(())
-    }
-
-    fn close(&self) {
-        *self
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
 #[async_trait]
 impl CheckpointStore for LocalStore {
     fn place(&self) -> String {
-        self.database.folder.display().to_string()
+        self.database.folder().display().to_string()
     }
 
     async fn read(&self, key: &PartitionKey) -> Result<Option<Stored>, StoreError> {
@@ -174,71 +106,9 @@ impl CheckpointStore for LocalStore {
     }
 }
 
-/// Makes the folder if it is missing, and keeps others out of it.
-fn lock(folder: &Path) -> Result<File, StoreError> {
-    let refused = |source| StoreError::Folder {
-        folder: folder.to_owned(),
-        source,
-    };
-    private::make_folder(folder).map_err(refused)?;
-    let file = private_file(&folder.join(LOCK)).map_err(refused)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(source)) => Err(refused(source)),
-    }
-}
-
-fn open_database(folder: &Path) -> Result<Database, StoreError> {
-    let file = private_file(&folder.join(FILE)).map_err(|source| StoreError::Folder {
-        folder: folder.to_owned(),
-        source,
-    })?;
-    let opened = FileBackend::new(file).and_then(|backend| {
-        Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create_with_backend(backend)
-    });
-    let database = opened.map_err(|error| explain(folder, error))?;
-    let write = database.begin_write()?;
-    write.open_table(CHECKPOINTS)?;
-    write.open_table(ENTRIES)?;
-    write.commit()?;
-    Ok(database)
-}
-
-fn private_file(path: &Path) -> std::io::Result<File> {
-    let mut options = private::file_options();
-    options.read(true).write(true).create(true).truncate(false);
-    options.open(path)
-}
-
-fn explain(folder: &Path, error: DatabaseError) -> StoreError {
-    let folder = folder.to_owned();
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(folder),
-        DatabaseError::Storage(redb::StorageError::Io(source)) if !is_damage(&source) => {
-            StoreError::Folder { folder, source }
-        }
-        // redb also says `Io` of a file that is no database or too short to be one.
-        other => StoreError::Damaged {
-            file: folder.join(FILE),
-            why: other.to_string(),
-        },
-    }
-}
-
-/// Whether it is what stands in the file, and not the way to it.
-fn is_damage(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::InvalidData | ErrorKind::UnexpectedEof
-    )
-}
-
 /// Commits whatever is queued in one transaction, as long as there is a store; dropping that
 /// closes the file at once.
-async fn commit_all(database: Weak<Reopened>, mut requests: mpsc::Receiver<Request>) {
+async fn commit_all(database: Weak<FolderDatabase>, mut requests: mpsc::Receiver<Request>) {
     let mut batch = Vec::new();
     while requests.recv_many(&mut batch, STEPS_PER_TRANSACTION).await > 0 {
         let Some(database) = database.upgrade() else {
@@ -404,58 +274,5 @@ mod tests {
             .collect();
         assert_eq!(entries, [b"y", b"z"]);
         assert_eq!(store.read(&key("b")).await.expect("reads"), None);
-    }
-
-    #[cfg(unix)]
-    #[tokio::test]
-    async fn the_data_folder_is_private_to_its_owner() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().expect("a folder");
-        let data = folder.path().join("data");
-        let _store = LocalStore::open(&data).await.expect("opens");
-        let mode = std::fs::metadata(&data)
-            .expect("is there")
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o700);
-        let file = std::fs::metadata(data.join(FILE)).expect("a file");
-        assert_eq!(file.permissions().mode() & 0o777, 0o600);
-    }
-
-    #[tokio::test]
-    async fn a_folder_in_use_and_one_that_cannot_be_made_are_named() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let _store = LocalStore::open(folder.path()).await.expect("opens");
-        let second = LocalStore::open(folder.path())
-            .await
-            .err()
-            .expect("refused");
-        assert!(matches!(second, StoreError::InUse(_)), "{second}");
-        assert!(
-            second
-                .to_string()
-                .contains(&*folder.path().to_string_lossy())
-        );
-
-        let file = folder.path().join("file");
-        std::fs::write(&file, "").expect("written");
-        let wrong = LocalStore::open(&file).await.err().expect("refused");
-        assert!(matches!(wrong, StoreError::Folder { .. }), "{wrong}");
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_no_database_is_told_with_its_name_and_left_alone() {
-        for damaged in ["far too short", &"no database ".repeat(1000)] {
-            let folder = tempfile::tempdir().expect("a folder");
-            let file = folder.path().join(FILE);
-            std::fs::write(&file, damaged).expect("written");
-            let opened = LocalStore::open(folder.path()).await;
-            let told = opened.err().expect("refused").to_string();
-            assert!(
-                told.contains(FILE) && told.contains("move it away"),
-                "{told}"
-            );
-            assert_eq!(std::fs::read(&file).expect("is there"), damaged.as_bytes());
-        }
     }
 }

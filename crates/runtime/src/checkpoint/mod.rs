@@ -1,5 +1,6 @@
 //! What is durable of every partition.
 
+mod folder;
 mod local;
 mod people;
 mod record;

@@ -209,3 +209,65 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tapline_core::{ComponentKind, Kind, Metadata};
+
+    use super::*;
+
+    fn sink(id: &str) -> ComponentName {
+        ComponentName {
+            kind: ComponentKind::Sink,
+            type_name: "kafka",
+            id: id.into(),
+        }
+    }
+
+    fn letter(component: &str) -> Letter {
+        let meta = Metadata::new(Kind::new("graph.alert"), "contoso", "1", "2");
+        let rejected = Rejected {
+            event: Event::new(b"{}".as_slice(), meta),
+            reason: "too_large",
+            why: String::new(),
+        };
+        Letter::new(&sink(component), rejected)
+    }
+
+    #[tokio::test]
+    async fn each_component_is_told_that_its_letters_wait_and_that_they_wait_no_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let board = StatusBoard::new("test");
+        board.add(&sink("lake"), &[]);
+        board.add(&sink("siem"), &[]);
+        let told = |id: &str| board.snapshot().components[id].detail.is_some();
+        let until = async |lake: bool, siem: bool| {
+            let told = async {
+                while (told("lake"), told("siem")) != (lake, siem) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+            told.expect("it is told");
+        };
+        // Room for one letter, or for none.
+        let size = letter::encode(&letter("lake")).len() as u64;
+        let max = size * 3 / 2;
+        let ballast = folder.path().join("ballast.ndjson");
+        fs::write(&ballast, vec![b' '; max as usize]).expect("written");
+        let metrics = Metrics::new().expect("the table is right");
+        let (_abandon, abandoned) = watch::channel(false);
+        let path = folder.path().to_owned();
+        let started = DeadLetters::start(path, max, &metrics, board.clone(), abandoned);
+        let (letters, _writer) = started.expect("starts");
+        letters.send(vec![letter("lake"), letter("siem")]).await;
+
+        until(true, false).await;
+        fs::remove_file(&ballast).expect("purged");
+        until(false, true).await;
+        fs::remove_file(folder.path().join("lake.ndjson")).expect("purged");
+        until(false, false).await;
+    }
+}
