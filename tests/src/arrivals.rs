@@ -4,7 +4,6 @@
 //! reads nothing twice.
 
 use std::collections::{HashMap, HashSet};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -16,7 +15,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::ledger::Version;
-use crate::services::kafka::Kafka;
+use crate::services::kafka::{Kafka, is_listening};
 use crate::wait_for;
 
 /// How soon a new topic is read.
@@ -65,7 +64,7 @@ struct Read {
 /// Reads topics in the background until dropped.
 pub struct Arrivals {
     read: Arc<Mutex<Read>>,
-    topics: Topics,
+    topics: Arc<Topics>,
     stop: Arc<AtomicBool>,
     reader: Option<JoinHandle<()>>,
 }
@@ -78,12 +77,12 @@ impl Arrivals {
 
     /// The same of several prefixes.
     pub fn of_any(kafka: &Kafka, prefixes: &[&str]) -> anyhow::Result<Self> {
-        let topics = Topics::new(kafka, prefixes)?;
+        let topics = Arc::new(Topics::new(kafka, prefixes)?);
         let read = Arc::<Mutex<Read>>::default();
         let stop = Arc::new(AtomicBool::new(false));
         let reader = {
             let (read, stop) = (Arc::clone(&read), Arc::clone(&stop));
-            let topics = Topics::new(kafka, prefixes)?;
+            let topics = Arc::clone(&topics);
             let reader = client(kafka)?;
             std::thread::spawn(move || follow(&topics, &reader, &read, &stop))
         };
@@ -274,8 +273,7 @@ fn follow(topics: &Topics, reader: &BaseConsumer, read: &Mutex<Read>, stop: &Ato
     while !stop.load(Ordering::Relaxed) {
         // Errors are the broker being away, which tests do on purpose; the consumer comes back.
         if again <= Instant::now() {
-            // Asking librdkafka in vain leaves a request behind each time.
-            if TcpStream::connect(&topics.broker).is_ok() {
+            if is_listening(&topics.broker) {
                 let _away = topics.take(reader, &mut taken);
             }
             again = Instant::now() + TOPICS;

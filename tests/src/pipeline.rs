@@ -10,6 +10,9 @@ use crate::process::Process;
 use crate::program::{Simulation, tapline};
 use crate::{ports, wait_for};
 
+/// How long a drain may take.
+pub const SHUTDOWN: Duration = Duration::from_secs(10);
+
 /// A pipeline file and its data folder.
 pub struct Pipeline {
     folder: TempDir,
@@ -46,10 +49,11 @@ impl Pipeline {
         let data = self.folder().join("data");
         let token = self.token.map(|token| format!(", token: {token}"));
         let text = format!(
-            "name: e2e\ndata_dir: {}\nadmin: {{ listen: \"127.0.0.1:{}\"{} }}\nshutdown_secs: 10\n{body}",
+            "name: e2e\ndata_dir: {}\nadmin: {{ listen: \"127.0.0.1:{}\"{} }}\nshutdown_secs: {}\n{body}",
             data.display(),
             self.admin,
-            token.unwrap_or_default()
+            token.unwrap_or_default(),
+            SHUTDOWN.as_secs(),
         );
         std::fs::write(self.file(), text).context("writing the pipeline file")
     }

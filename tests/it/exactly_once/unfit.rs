@@ -102,7 +102,7 @@ fn what_cannot_hold_is_refused_by_name() -> anyhow::Result<()> {
 }
 
 #[test]
-fn cursors_that_are_kept_in_kafka_are_not_changed_by_tapline_state() -> anyhow::Result<()> {
+fn what_is_kept_in_kafka_is_told_by_the_commands_that_do_not_reach_it() -> anyhow::Result<()> {
     if !tapline_e2e::enabled() {
         return Ok(());
     }
@@ -131,6 +131,13 @@ fn cursors_that_are_kept_in_kafka_are_not_changed_by_tapline_state() -> anyhow::
     assert_eq!(said.status.code(), Some(0), "{text}");
     assert!(
         text.contains("e2e.lake.cursors, and not part of this"),
+        "{text}"
+    );
+    let said = tapline(&["dead-letters", "list", "-c", file]).output()?;
+    let text = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains("e2e.lake.dead-letters, and not part of this"),
         "{text}"
     );
     Ok(())

@@ -1,11 +1,12 @@
 //! What goes wrong, and for how long.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use tapline_e2e::cable::{Cable, Weather};
+use tapline_e2e::pipeline::SHUTDOWN;
 use tapline_e2e::process::Process;
 
 use super::Mode;
@@ -111,7 +112,7 @@ impl Fault {
         matches!(self, Fault::ClockAhead | Fault::ClockBehind)
     }
 
-    /// Whose, if a polite stop was in time.
+    /// Whose, if a polite stop is in time.
     pub(super) fn repeats(self) -> Repeats {
         match self {
             Fault::KillTapline => Repeats::Everybody,
@@ -123,7 +124,12 @@ impl Fault {
 
 impl Scene {
     /// Lets a fault happen, and puts it right.
-    pub(super) async fn inject(&mut self, fault: Fault, random: &mut StdRng) -> anyhow::Result<()> {
+    /// Says whose events it may have repeated.
+    pub(super) async fn inject(
+        &mut self,
+        fault: Fault,
+        random: &mut StdRng,
+    ) -> anyhow::Result<Repeats> {
         let short = Duration::from_millis(random.random_range(200..3000));
         match fault {
             Fault::KillTapline => {
@@ -131,10 +137,11 @@ impl Scene {
                 self.start().await?;
             }
             Fault::RestartTapline => {
-                // A machine that is busy, or a group that is about to take it in again after an earlier
-                // fault, may leave it too little time.
-                self.ran_out_of_time = !self.pipeline.stop_in_time(&mut self.process);
+                let all_settled = self.stop();
                 self.start().await?;
+                if !all_settled {
+                    return Ok(Repeats::Everybody);
+                }
             }
             Fault::KillBroker => {
                 self.kafka.kill();
@@ -157,7 +164,17 @@ impl Scene {
             Fault::ClockAhead => self.jump(random.random_range(2..=WRONG), short).await?,
             Fault::ClockBehind => self.jump(-random.random_range(2..=WRONG), short).await?,
         }
-        Ok(())
+        Ok(fault.repeats())
+    }
+
+    /// A polite stop; false if not everything was settled.
+    fn stop(&mut self) -> bool {
+        let begin = Instant::now();
+        let all_settled = self.pipeline.stop_in_time(&mut self.process);
+        // With exactly-once, the group may be about to take it in again after an earlier fault.
+        let had_its_time = self.mode == Mode::ExactlyOnce || begin.elapsed() >= SHUTDOWN;
+        assert!(all_settled || had_its_time, "{}", self.pipeline.log());
+        all_settled
     }
 
     /// The clock jumps, and jumps back.

@@ -61,8 +61,6 @@ pub(super) struct Scene {
     faults: BTreeMap<Fault, usize>,
     impossible: Vec<(Fault, String)>,
     longest: Duration,
-    /// Whether the last polite stop left something unsettled, and said so.
-    pub(super) ran_out_of_time: bool,
     /// What may be repeated, at Kafka and at the receiver.
     bounds: [usize; 2],
     _certificates: Certificates,
@@ -131,7 +129,6 @@ impl Scene {
             faults: BTreeMap::new(),
             impossible,
             longest: Duration::ZERO,
-            ran_out_of_time: false,
             bounds: [0; 2],
             _certificates: certificates,
             _folder: folder,
@@ -152,18 +149,13 @@ impl Scene {
         let log = || self.pipeline.log();
         ensure!(self.process.is_running(), "tapline ended:\n{}", log());
         let begin = Instant::now();
-        let may_repeat = fault.repeats() != Repeats::Nobody || fault == Fault::RestartTapline;
+        let may_repeat = fault == Fault::RestartTapline || fault.repeats() != Repeats::Nobody;
         let before = match self.mode {
             Mode::AtLeastOnce if may_repeat => Some(self.moment().await),
             _ => None,
         };
-        self.ran_out_of_time = false;
-        self.inject(fault, random).await?;
+        let repeats = self.inject(fault, random).await?;
         if let Some(before) = before {
-            let repeats = match self.ran_out_of_time {
-                true => Repeats::Everybody,
-                false => fault.repeats(),
-            };
             self.allow(repeats, &before).await;
         }
         *self.faults.entry(fault).or_default() += 1;
@@ -224,7 +216,7 @@ impl Scene {
         }
         self.all_arrived(&made, limit).await?;
         let promised = ledger::promised(&self.ledger, &made, limit)?;
-        self.pipeline.stop_in_time(&mut self.process);
+        self.pipeline.stop(&mut self.process);
         self.arrivals.quiet().await;
         self.order_is_kept(&made);
         let [kafka, receiver] = self.bounds;

@@ -178,7 +178,7 @@ impl Kafka {
 
     async fn serving(&self) {
         wait_for("kafka listens", 120, async || {
-            self.is_listening().then_some(())
+            is_listening(&self.address()).then_some(())
         })
         .await;
         let consumer: BaseConsumer = self.client().create().expect("a consumer");
@@ -191,12 +191,11 @@ impl Kafka {
         })
         .await;
     }
+}
 
-    /// Whether somebody takes connections: asking librdkafka in vain leaves a request behind each
-    /// time.
-    fn is_listening(&self) -> bool {
-        TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-    }
+/// Whether somebody takes connections: asking librdkafka in vain leaves a request behind each time.
+pub fn is_listening(address: &str) -> bool {
+    TcpStream::connect(address).is_ok()
 }
 
 fn launch(folder: &Path, machine: &[String]) -> anyhow::Result<Process> {
