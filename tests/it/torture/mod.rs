@@ -68,6 +68,7 @@ async fn torture(mode: Mode) -> anyhow::Result<()> {
     while Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(random.random_range(300..2000))).await;
         if order.is_empty() {
+            scene.repeats_so_far_are_allowed()?;
             order = Fault::shuffled(mode, minutes.is_some(), &mut random);
         }
         if let Some(fault) = order.pop() {

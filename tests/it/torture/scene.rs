@@ -33,8 +33,8 @@ const POLL: Duration = Duration::from_secs(1);
 const TOLD_TO_WAIT: Duration = Duration::from_secs(10);
 /// A transaction that nobody ends is given up after 15 s, and so is a member that says nothing.
 const GIVEN_UP: Duration = Duration::from_secs(30);
-/// How long the last ones may take after the last fault.
-const LAST: Duration = Duration::from_secs(120);
+/// How long the last ones may take after the last fault: an outage, however it ends, and not a loss.
+const LAST: Duration = Duration::from_secs(300);
 /// What was delivered so long ago has its checkpoint, on a busy machine too, unless something is in
 /// flight before it.
 const COMMIT: Duration = Duration::from_secs(2);
@@ -202,6 +202,20 @@ impl Scene {
                 self.bounds[1] += sources + spooled;
             }
         }
+    }
+
+    /// Fails at once, and not only at the end, when something came again that was settled.
+    pub(super) fn repeats_so_far_are_allowed(&self) -> anyhow::Result<()> {
+        let places = self.arrivals.repeated();
+        let repeats: usize = places.iter().map(|(_, places)| places.len() - 1).sum();
+        let first = &places[..places.len().min(10)];
+        ensure!(
+            repeats <= self.bounds[0],
+            "{repeats} repeats in kafka, at most {} allowed, such as {first:?}\n{}",
+            self.bounds[0],
+            self.pipeline.log()
+        );
+        Ok(())
     }
 
     /// Waits for everything that is promised, and counts.
