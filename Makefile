@@ -22,9 +22,10 @@ test: services lint ## everything, against the real services
 services: ## install what the end-to-end tests need
 	scripts/install-services
 
-lint: ## format and lints, warnings denied
+lint: ## format, lints, and documentation, warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps
 
 unit: ## all tests that need no service
 	$(CARGO) test --workspace

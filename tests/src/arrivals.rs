@@ -10,9 +10,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::ledger::Version;
 use crate::services::kafka::{Kafka, is_listening};
@@ -21,6 +21,9 @@ use crate::wait_for;
 /// How soon a new topic is read.
 const TOPICS: Duration = Duration::from_millis(300);
 const ANSWER: Duration = Duration::from_secs(5);
+/// Shorter than a broker is away when it is restarted, so that no old reader meets the new broker.
+const LISTED: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// One record.
 #[derive(Clone, Debug)]
@@ -83,8 +86,7 @@ impl Arrivals {
         let reader = {
             let (read, stop) = (Arc::clone(&read), Arc::clone(&stop));
             let topics = Arc::clone(&topics);
-            let reader = client(kafka)?;
-            std::thread::spawn(move || follow(&topics, &reader, &read, &stop))
+            std::thread::spawn(move || follow(&topics, &read, &stop))
         };
         Ok(Self {
             read,
@@ -194,17 +196,9 @@ impl Drop for Arrivals {
     }
 }
 
-/// A client without a group. It looks for changes of leaders only when it is told of one: librdkafka
-/// 2.12 may crash where it learns of one in two ways at once.
-fn client(kafka: &Kafka) -> KafkaResult<BaseConsumer> {
-    let mut config = kafka.client();
-    config.set("enable.auto.commit", "false");
-    config.set("topic.metadata.refresh.interval.ms", "300000");
-    config.create()
-}
-
 /// The partitions that are read.
 struct Topics {
+    client: ClientConfig,
     lister: BaseConsumer,
     broker: String,
     prefixes: Vec<String>,
@@ -212,23 +206,32 @@ struct Topics {
 
 impl Topics {
     fn new(kafka: &Kafka, prefixes: &[&str]) -> anyhow::Result<Self> {
+        let mut client = kafka.client();
+        client.set("enable.auto.commit", "false");
         Ok(Self {
-            lister: client(kafka)?,
+            lister: client.create()?,
+            client,
             broker: kafka.address(),
             prefixes: prefixes.iter().map(|it| (*it).to_owned()).collect(),
         })
     }
 
-    /// Those that there are now.
+    /// Those that there are now; an error as long as one of them has no leader.
     fn partitions(&self) -> KafkaResult<Vec<Partition>> {
-        let metadata = self.lister.fetch_metadata(None, ANSWER)?;
+        let metadata = self.lister.fetch_metadata(None, LISTED)?;
         let ours = |name: &str| self.prefixes.iter().any(|prefix| name.starts_with(prefix));
         let topics = metadata.topics().iter().filter(|topic| ours(topic.name()));
-        let partitions = topics.flat_map(|topic| {
-            let ids = topic.partitions().iter().map(|partition| partition.id());
-            ids.map(|id| (topic.name().to_owned(), id))
-        });
-        Ok(partitions.collect())
+        let mut partitions = Vec::new();
+        for topic in topics {
+            for partition in topic.partitions() {
+                if partition.leader() < 0 {
+                    let code = RDKafkaErrorCode::LeaderNotAvailable;
+                    return Err(KafkaError::MetadataFetch(code));
+                }
+                partitions.push((topic.name().to_owned(), partition.id()));
+            }
+        }
+        Ok(partitions)
     }
 
     /// Behind the last place of each.
@@ -245,16 +248,41 @@ impl Topics {
         });
         ends.collect()
     }
+}
 
-    /// Has the reader read those too that were made since.
-    fn take(&self, reader: &BaseConsumer, taken: &mut HashSet<Partition>) -> KafkaResult<()> {
-        let mut new = self.partitions()?;
-        new.retain(|partition| !taken.contains(partition));
-        if !new.is_empty() {
-            let from = list(&new, Offset::Beginning)?;
-            reader.incremental_assign(&from)?;
-            taken.extend(new);
+/// What reads, as long as the broker is there. librdkafka 2.12 crashes when a broker that comes back
+/// tells its old readers that a partition has no leader yet
+/// (<https://github.com/confluentinc/librdkafka/issues/5280>), so a new one begins when all have.
+struct Reader {
+    client: BaseConsumer,
+    taken: HashSet<Partition>,
+}
+
+impl Reader {
+    fn new(topics: &Topics) -> KafkaResult<Self> {
+        topics.partitions()?;
+        Ok(Self {
+            client: topics.client.create()?,
+            taken: HashSet::new(),
+        })
+    }
+
+    /// Reads those too that were made since, each from where the last reader was.
+    fn take(&mut self, topics: &Topics, read: &Mutex<Read>) -> KafkaResult<()> {
+        let mut new = topics.partitions()?;
+        new.retain(|partition| !self.taken.contains(partition));
+        if new.is_empty() {
+            return Ok(());
         }
+        let mut from = TopicPartitionList::new();
+        for (topic, partition) in &new {
+            let read = read.lock().expect("not poisoned");
+            let next = read.next.get(&(topic.clone(), *partition));
+            let next = next.map_or(Offset::Beginning, |next| Offset::Offset(*next));
+            from.add_partition_offset(topic, *partition, next)?;
+        }
+        self.client.incremental_assign(&from)?;
+        self.taken.extend(new);
         Ok(())
     }
 }
@@ -267,27 +295,40 @@ fn list(partitions: &[Partition], offset: Offset) -> KafkaResult<TopicPartitionL
     Ok(list)
 }
 
-fn follow(topics: &Topics, reader: &BaseConsumer, read: &Mutex<Read>, stop: &AtomicBool) {
-    let mut taken = HashSet::new();
+fn follow(topics: &Topics, read: &Mutex<Read>, stop: &AtomicBool) {
+    let mut reader = None;
     let mut again = Instant::now();
     while !stop.load(Ordering::Relaxed) {
-        // Errors are the broker being away, which tests do on purpose; the consumer comes back.
+        // Errors are the broker being away, which tests do on purpose; it comes back.
         if again <= Instant::now() {
-            if is_listening(&topics.broker) {
-                let _away = topics.take(reader, &mut taken);
+            if !is_listening(&topics.broker) {
+                reader = None;
+            } else if reader.is_none() {
+                reader = Reader::new(topics).ok();
+            }
+            if let Some(reader) = &mut reader {
+                let _away = reader.take(topics, read);
             }
             again = Instant::now() + TOPICS;
         }
-        if let Some(Ok(message)) = reader.poll(Duration::from_millis(50)) {
-            let partition = (message.topic().to_owned(), message.partition());
-            let mut read = read.lock().expect("not poisoned");
-            let next = read.next.entry(partition).or_default();
-            // A broker that crashed may have the reader begin anew.
-            if message.offset() >= *next {
-                *next = message.offset() + 1;
-                read.records.push(record(&message));
-            }
+        match &reader {
+            Some(reader) => follow_for_a_moment(reader, read),
+            None => std::thread::sleep(MOMENT),
         }
+    }
+}
+
+fn follow_for_a_moment(reader: &Reader, read: &Mutex<Read>) {
+    let Some(Ok(message)) = reader.client.poll(MOMENT) else {
+        return;
+    };
+    let partition = (message.topic().to_owned(), message.partition());
+    let mut read = read.lock().expect("not poisoned");
+    let next = read.next.entry(partition).or_default();
+    // An offset that is out of range has the reader begin anew.
+    if message.offset() >= *next {
+        *next = message.offset() + 1;
+        read.records.push(record(&message));
     }
 }
 

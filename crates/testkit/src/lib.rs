@@ -32,7 +32,7 @@ pub use hostile::variants;
 pub use logs::LogCapture;
 pub use metrics::assert_metrics;
 pub use proxy::{Proxy, ProxyBehaviour};
-pub use sink::{Receiver, check_sink};
+pub use sink::{Receiver, WhileAway, check_sink};
 pub use source::check_source;
 
 use std::time::Duration;

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tapline_core::{Delivery, Event, Fault, Sink};
@@ -10,8 +11,8 @@ use tapline_core::{Delivery, Event, Fault, Sink};
 use crate::{PATIENCE, events, eventually};
 
 /// The far end of a sink under test.
-#[async_trait]
-pub trait Receiver: Send + Sync {
+#[async_trait(?Send)]
+pub trait Receiver {
     /// The bodies received until now, in order; repeats included.
     fn bodies(&self) -> Vec<Vec<u8>>;
     /// Goes away: connections end, new ones are refused.
@@ -20,19 +21,37 @@ pub trait Receiver: Send + Sync {
     async fn come_back(&self);
 }
 
-/// Proves that a sink delivers in order, keeps what it could not deliver for a retry, answers in
-/// time while the receiver is away, and survives a delivery that was given up half-way.
+/// What a delivery does while the receiver is away.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WhileAway {
+    /// It ends in time, and says what is to be handed over once more.
+    Answers,
+    /// It goes on, since a client library keeps and repeats the events until the receiver is there.
+    Waits,
+}
+
+/// How long a delivery that waits is seen to wait.
+const SOME_TIME: Duration = Duration::from_secs(2);
+
+/// Proves that a sink delivers in order, loses nothing while the receiver is away, and survives a
+/// delivery that was given up half-way.
 ///
 /// Events are given as `core` has them; the sink must take bodies of JSON.
 ///
 /// # Panics
 /// With a sentence that says which promise was broken.
-pub async fn check_sink(sink: &dyn Sink, receiver: &dyn Receiver) {
+pub async fn check_sink(sink: &dyn Sink, receiver: &dyn Receiver, while_away: WhileAway) {
     let nothing = deliver(sink, &[]).await;
     assert!(nothing.exceptions.is_empty(), "no events, no exceptions");
 
     delivers_in_order(sink, receiver, &events(0, 50)).await;
-    keeps_for_a_retry_what_it_cannot_deliver(sink, receiver, &events(50, 50)).await;
+    let later = events(50, 50);
+    match while_away {
+        WhileAway::Answers => {
+            keeps_for_a_retry_what_it_cannot_deliver(sink, receiver, &later).await
+        }
+        WhileAway::Waits => waits_for_the_receiver(sink, receiver, &later).await,
+    }
     survives_a_delivery_given_up(sink, receiver, &events(100, 50)).await;
     sink.close().await;
 }
@@ -73,6 +92,23 @@ async fn keeps_for_a_retry_what_it_cannot_deliver(
         );
         left = undelivered(&left, &deliver(sink, &left).await);
     }
+    wait_for(receiver, events).await;
+}
+
+async fn waits_for_the_receiver(sink: &dyn Sink, receiver: &dyn Receiver, events: &[Event]) {
+    receiver.go_away().await;
+    let mut delivery = pin!(deliver(sink, events));
+    let early = tokio::time::timeout(SOME_TIME, &mut delivery).await;
+    assert!(
+        early.is_err(),
+        "nothing is decided while the receiver is away: {early:?}"
+    );
+    receiver.come_back().await;
+    let delivery = delivery.await;
+    assert!(
+        delivery.exceptions.is_empty(),
+        "a receiver that is there again takes all: {delivery:?}"
+    );
     wait_for(receiver, events).await;
 }
 

@@ -1,50 +1,32 @@
 //! The sink against the broker that librdkafka simulates in-process; Apache Kafka itself is
 //! spoken to by the end-to-end tests.
 
+mod contract;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, Message, OwnedMessage};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use tapline_core::metrics::Metrics;
-use tapline_core::{
-    BuildContext, ComponentKind, ComponentName, Event, Fault, Kind, Metadata, NetworkSettings,
-    Shared, Sink, SinkConfig,
-};
+use tapline_core::{ComponentKind, Event, Fault, Kind, Metadata, Sink, SinkConfig};
 use tapline_sink_kafka::KafkaConfig;
+use tapline_testkit::build_context;
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
-
-fn context() -> BuildContext {
-    let component = ComponentName {
-        kind: ComponentKind::Sink,
-        type_name: "kafka",
-        id: "lake".into(),
-    };
-    let metrics = Metrics::new().expect("the table is right");
-    BuildContext {
-        metrics: metrics.component(&component),
-        component,
-        pipeline: "test".into(),
-        data_dir: std::env::temp_dir(),
-        config_dir: std::env::temp_dir(),
-        network: NetworkSettings::default(),
-        shared: Shared::default(),
-        backfill: None,
-    }
-}
 
 fn sink(cluster: &Cluster) -> Box<dyn Sink> {
     let config = serde_json::json!({
         "brokers": [cluster.bootstrap_servers()], "topic": "defender.{kind}",
     });
     let config: KafkaConfig = serde_json::from_value(config).expect("well formed");
-    config.build(&context()).expect("built")
+    let cx = build_context(ComponentKind::Sink, "kafka", "lake", &std::env::temp_dir());
+    config.build(&cx).expect("built")
 }
 
 fn event(id: &str, version: usize, bytes: usize) -> Event {
@@ -52,40 +34,53 @@ fn event(id: &str, version: usize, bytes: usize) -> Event {
     Event::new(vec![b'x'; bytes], meta)
 }
 
-/// Everything in the topic's only partition: `id@version`, in order.
-fn read(cluster: &Cluster, expected: usize) -> Vec<String> {
+/// A cluster of one broker with the topic that the sink writes to.
+fn cluster() -> Cluster {
+    let cluster = Cluster::new(1).expect("cluster");
+    cluster
+        .create_topic("defender.graph.alert", 1, 1)
+        .expect("topic");
+    cluster
+}
+
+/// Everything in the topic's only partition, in order.
+fn records(cluster: &Cluster) -> Vec<OwnedMessage> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap_servers())
         .set("group.id", "test")
+        .set("enable.partition.eof", "true")
         .create()
         .expect("consumer");
     let mut from = TopicPartitionList::new();
     from.add_partition_offset("defender.graph.alert", 0, Offset::Beginning)
         .expect("partition");
     consumer.assign(&from).expect("assigned");
-    let mut seen = Vec::new();
-    while let Some(message) = consumer.poll(Duration::from_secs(if seen.len() < expected {
-        10
-    } else {
-        0
-    })) {
-        let message = message.expect("a record");
-        let headers = message.headers().expect("headers");
+    let mut records = Vec::new();
+    loop {
+        match consumer.poll(Duration::from_secs(10)) {
+            Some(Ok(record)) => records.push(record.detach()),
+            Some(Err(KafkaError::PartitionEOF(_))) => return records,
+            other => panic!("neither a record nor the end: {other:?}"),
+        }
+    }
+}
+
+/// The same as `id@version`.
+fn read(cluster: &Cluster) -> Vec<String> {
+    let name = |record: OwnedMessage| {
+        let headers = record.headers().expect("headers");
         let text = |name: &str| {
             let header = headers.iter().find(|h| h.key == name).expect("header");
             String::from_utf8(header.value.expect("value").to_vec()).expect("text")
         };
-        seen.push(format!("{}@{}", text("id"), text("version")));
-    }
-    seen
+        format!("{}@{}", text("id"), text("version"))
+    };
+    records(cluster).into_iter().map(name).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn overlapping_calls_arrive_once_and_in_order() {
-    let cluster = Cluster::new(1).expect("cluster");
-    cluster
-        .create_topic("defender.graph.alert", 1, 1)
-        .expect("topic");
+    let cluster = cluster();
     let sink: Arc<dyn Sink> = Arc::from(sink(&cluster));
     let batches: Vec<Vec<Event>> = (0..8)
         .map(|b| (0..500).map(|i| event("a", b * 500 + i, 1200)).collect())
@@ -95,7 +90,7 @@ async fn overlapping_calls_arrive_once_and_in_order() {
         assert!(delivery.exceptions.is_empty(), "{delivery:?}");
     }
     let expected: Vec<_> = (0..4000).map(|i| format!("a@{i}")).collect();
-    assert_eq!(read(&cluster, 4000), expected);
+    assert_eq!(read(&cluster), expected);
 }
 
 /// Polls all futures, first in order, until each is ready.
@@ -121,10 +116,7 @@ async fn join_in_order<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Ou
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_record_too_large_does_not_hold_back_its_neighbours() {
-    let cluster = Cluster::new(1).expect("cluster");
-    cluster
-        .create_topic("defender.graph.alert", 1, 1)
-        .expect("topic");
+    let cluster = cluster();
     let sink = sink(&cluster);
     let events = [
         event("a", 1, 10),
@@ -136,32 +128,26 @@ async fn one_record_too_large_does_not_hold_back_its_neighbours() {
         panic!("{delivery:?}");
     };
     assert_eq!(*reason, "too_large");
-    assert_eq!(read(&cluster, 2), ["a@1", "c@1"]);
+    assert_eq!(read(&cluster), ["a@1", "c@1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_librdkafka_can_repeat_it_repeats_in_order() {
-    let cluster = Cluster::new(1).expect("cluster");
-    cluster
-        .create_topic("defender.graph.alert", 1, 1)
-        .expect("topic");
+    let cluster = cluster();
     let passing = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 3];
     cluster.request_errors(RDKafkaApiKey::Produce, &passing);
     let delivery = sink(&cluster)
         .deliver(&[event("a", 1, 10), event("a", 2, 10)])
         .await;
     assert!(delivery.exceptions.is_empty(), "{delivery:?}");
-    assert_eq!(read(&cluster, 2), ["a@1", "a@2"]);
+    assert_eq!(read(&cluster), ["a@1", "a@2"]);
 }
 
 /// librdkafka takes the success of a later request for proof that all before it were persisted, which a
 /// broker that does not know the producer yet does not promise.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_was_refused_is_not_delivered_because_the_next_one_is() {
-    let cluster = Cluster::new(1).expect("cluster");
-    cluster
-        .create_topic("defender.graph.alert", 1, 1)
-        .expect("topic");
+    let cluster = cluster();
     let sink = sink(&cluster);
     let known = sink.deliver(&[event("known", 1, 10)]).await;
     assert!(known.exceptions.is_empty(), "{known:?}");
@@ -180,15 +166,12 @@ async fn a_request_that_was_refused_is_not_delivered_because_the_next_one_is() {
     for delivery in [first, second] {
         assert!(delivery.exceptions.is_empty(), "{delivery:?}");
     }
-    assert_eq!(read(&cluster, 3), ["known@1", "a@1", "a@2"]);
+    assert_eq!(read(&cluster), ["known@1", "a@1", "a@2"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_refuses_us_is_told_to_a_human() {
-    let cluster = Cluster::new(1).expect("cluster");
-    cluster
-        .create_topic("defender.graph.alert", 1, 1)
-        .expect("topic");
+    let cluster = cluster();
     let refusal = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED];
     cluster.request_errors(RDKafkaApiKey::Produce, &refusal);
     let delivery = sink(&cluster).deliver(&[event("a", 1, 10)]).await;
@@ -201,10 +184,7 @@ async fn a_broker_that_refuses_us_is_told_to_a_human() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_away_at_start_is_waited_for() {
-    let cluster = Cluster::new(1).expect("cluster");
-    cluster
-        .create_topic("defender.graph.alert", 1, 1)
-        .expect("topic");
+    let cluster = cluster();
     cluster.broker_down(1).expect("down");
     let sink = sink(&cluster);
     let events = [event("a", 1, 10)];

@@ -166,7 +166,7 @@ impl Shared {
 }
 
 /// For sinks with `format: none` and newline framing.
-#[async_trait]
+#[async_trait(?Send)]
 impl Receiver for Server {
     fn bodies(&self) -> Vec<Vec<u8>> {
         let whole = |bytes: Vec<u8>| {

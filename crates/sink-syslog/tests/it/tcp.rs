@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tapline_core::Delivery;
-use tapline_testkit::{Receiver, assert_metrics, check_sink, events, eventually};
+use tapline_testkit::{Receiver, WhileAway, assert_metrics, check_sink, events, eventually};
 
 use crate::receiver::Server;
 use crate::{build, context, message, messages, reasons, sink};
@@ -14,7 +14,7 @@ use crate::{build, context, message, messages, reasons, sink};
 async fn a_tcp_sink_keeps_the_contract() {
     let server = Server::start().await;
     let sink = sink(json!({"endpoint": server.endpoint(), "format": "none"}));
-    check_sink(&*sink, &server).await;
+    check_sink(&*sink, &server, WhileAway::Answers).await;
 }
 
 #[tokio::test]

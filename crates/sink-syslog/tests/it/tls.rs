@@ -6,7 +6,7 @@ use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
 use tapline_core::Delivery;
-use tapline_testkit::{LogCapture, check_sink, events};
+use tapline_testkit::{LogCapture, WhileAway, check_sink, events};
 use tempfile::{TempDir, tempdir};
 
 use crate::certificates::{Authority, server};
@@ -35,7 +35,8 @@ async fn a_tls_sink_keeps_the_contract() {
         let server = Server::start_tls(server(&certificate, None, version)).await;
         let settings = json!({"endpoint": server.endpoint(), "format": "none",
             "framing": "newline", "tls": {"ca": "ca.pem"}});
-        check_sink(&*build(settings, &context(folder.path())), &server).await;
+        let sink = build(settings, &context(folder.path()));
+        check_sink(&*sink, &server, WhileAway::Answers).await;
     }
 }
 

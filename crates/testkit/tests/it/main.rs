@@ -8,7 +8,7 @@ use tapline_core::{
     Batch, Checkpoint, Control, Cursor, Delivery, Event, Fault, Sink, Source, SourceContext,
     SourceError, StreamIdentity,
 };
-use tapline_testkit::{Receiver, RecordingHost, check_sink, check_source, events, uids};
+use tapline_testkit::{Receiver, RecordingHost, WhileAway, check_sink, check_source, events, uids};
 
 /// Reads a list of twenty; its cursor is how many it has read.
 struct Counting {
@@ -101,7 +101,7 @@ impl Sink for Memory {
     }
 }
 
-#[async_trait]
+#[async_trait(?Send)]
 impl Receiver for Memory {
     fn bodies(&self) -> Vec<Vec<u8>> {
         self.state.lock().unwrap().1.clone()
@@ -119,7 +119,7 @@ impl Receiver for Memory {
 #[tokio::test]
 async fn a_sink_that_says_the_truth_passes() {
     let memory = Memory::default();
-    check_sink(&memory, &memory).await;
+    check_sink(&memory, &memory, WhileAway::Answers).await;
 }
 
 #[tokio::test]
@@ -129,5 +129,5 @@ async fn a_sink_that_claims_too_much_is_caught() {
         lies: true,
         ..Memory::default()
     };
-    check_sink(&memory, &memory).await;
+    check_sink(&memory, &memory, WhileAway::Answers).await;
 }
