@@ -36,7 +36,7 @@ pub use bytestring::ByteString as Text;
 pub use chain::chain;
 pub use cursors::{CursorForm, CursorWords};
 pub use event::{Event, Kind, Labels, Metadata, Origin};
-pub use network::NetworkSettings;
+pub use network::{NetworkSettings, with_system_certificates};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use settle::{Outcome, Ticket, Verdict};
 pub use severity::Severity;

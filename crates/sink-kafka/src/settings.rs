@@ -1,12 +1,11 @@
 //! Settings of librdkafka: our defaults, what users may add, and what is refused.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
-use tapline_core::{Problem, SecretError};
+use tapline_core::{BuildContext, BuildError, Problem, with_system_certificates};
 
 use crate::setting::Setting;
 
@@ -86,12 +85,12 @@ fn canonical(key: &str) -> &str {
 /// The configuration of the producer.
 ///
 /// # Errors
-/// The setting whose secret cannot be had.
+/// The setting whose secret cannot be had, or the certificates that cannot be read.
 pub(crate) fn producer(
     brokers: &[String],
     own: &BTreeMap<String, Setting>,
-    config_dir: &Path,
-) -> Result<ClientConfig, (String, SecretError)> {
+    cx: &BuildContext,
+) -> Result<ClientConfig, BuildError> {
     let mut config = ClientConfig::new();
     for (key, value) in DEFAULTS {
         config.set(*key, *value);
@@ -102,14 +101,28 @@ pub(crate) fn producer(
             Setting::Plain(value) => config.set(canonical(key), value),
             Setting::Secret(source) => {
                 let secret = source
-                    .resolve(config_dir)
-                    .map_err(|error| (key.clone(), error))?;
+                    .resolve(&cx.config_dir)
+                    .map_err(|error| BuildError::new(format!("librdkafka.{key}"), error))?;
                 config.set(canonical(key), secret.expose())
             }
         };
     }
-    trust_the_system(&mut config);
+    fit_the_largest(&mut config);
+    trust(&mut config, cx)?;
     Ok(config)
+}
+
+/// A record that is larger than the queue would wait for ever for room in it.
+fn fit_the_largest(config: &mut ClientConfig) {
+    /// What librdkafka takes without a setting.
+    const LARGEST: u64 = 1_000_000;
+    let number = |key| config.get(key).and_then(|value| value.parse::<u64>().ok());
+    let needed = number("message.max.bytes")
+        .unwrap_or(LARGEST)
+        .div_ceil(1024);
+    if number("queue.buffering.max.kbytes").is_some_and(|room| room < needed) {
+        config.set("queue.buffering.max.kbytes", needed.to_string());
+    }
 }
 
 /// What every client needs of a producer's configuration: where the cluster is, and how to get in.
@@ -137,17 +150,29 @@ pub(crate) fn connection(producer: &ClientConfig) -> ClientConfig {
     config
 }
 
-/// The vendored OpenSSL does not know where this system keeps its certificates.
-fn trust_the_system(config: &mut ClientConfig) {
+/// The vendored OpenSSL does not know where this system keeps its certificates, and takes extra
+/// ones only instead of them.
+fn trust(config: &mut ClientConfig, cx: &BuildContext) -> Result<(), BuildError> {
     let encrypted = config
         .get("security.protocol")
         .is_some_and(|protocol| protocol.to_ascii_lowercase().contains("ssl"));
     let has_own = ["ssl.ca.location", "ssl.ca.pem"]
         .iter()
         .any(|key| config.get(key).is_some());
-    if encrypted && !has_own {
-        config.set("ssl.ca.location", "probe");
+    if !encrypted || has_own {
+        return Ok(());
     }
+    match &cx.network.extra_ca {
+        None => config.set("ssl.ca.location", "probe"),
+        Some(ca) => {
+            let pem = with_system_certificates(&cx.config_dir.join(ca));
+            config.set(
+                "ssl.ca.pem",
+                pem.map_err(|why| BuildError::new("tls.ca", why))?,
+            )
+        }
+    };
+    Ok(())
 }
 
 /// Mistakes in the user's own settings, one for each, in order of their names.
@@ -211,30 +236,73 @@ fn refusal_of_librdkafka(key: &str, setting: &Setting) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use tapline_core::ComponentKind;
+    use tapline_testkit::build_context;
+
     use super::*;
+
+    fn context(folder: &Path) -> BuildContext {
+        build_context(ComponentKind::Sink, "kafka", "lake", folder)
+    }
+
+    fn configured(own: &[(&str, &str)], cx: &BuildContext) -> Result<ClientConfig, BuildError> {
+        let plain = |(key, value): &(&str, &str)| {
+            let value = Setting::Plain((*value).to_owned());
+            ((*key).to_owned(), value)
+        };
+        producer(&["b:1".to_owned()], &own.iter().map(plain).collect(), cx)
+    }
 
     #[test]
     fn encryption_without_a_ca_trusts_what_the_system_trusts() {
-        let own = |ca: bool| {
-            let mut own = BTreeMap::new();
-            let plain = |text: &str| Setting::Plain(text.to_owned());
-            own.insert("security.protocol".to_owned(), plain("sasl_ssl"));
-            if ca {
-                own.insert("ssl.ca.location".to_owned(), plain("ca.pem"));
-            }
-            let config = producer(&["b:1".to_owned()], &own, Path::new(".")).expect("no secrets");
+        let location = |own: &[(&str, &str)]| {
+            let config = configured(own, &context(Path::new("."))).expect("no secrets");
             config.get("ssl.ca.location").map(str::to_owned)
         };
-        assert_eq!(own(false).as_deref(), Some("probe"));
-        assert_eq!(own(true).as_deref(), Some("ca.pem"));
+        let encrypted = ("security.protocol", "sasl_ssl");
+        assert_eq!(location(&[encrypted]).as_deref(), Some("probe"));
+        let own = location(&[encrypted, ("ssl.ca.location", "ca.pem")]);
+        assert_eq!(own.as_deref(), Some("ca.pem"));
+    }
+
+    #[test]
+    fn extra_trust_of_the_pipeline_file_holds_for_kafka_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let encrypted = [("security.protocol", "ssl")];
+        let mut cx = context(folder.path());
+        cx.network.extra_ca = Some("corporate.pem".into());
+        let error = configured(&encrypted, &cx).expect_err("it is not there");
+        assert!(error.to_string().contains("corporate.pem"), "{error}");
+        std::fs::write(folder.path().join("corporate.pem"), "OURS").expect("written");
+        let config = configured(&encrypted, &cx).expect("it is there");
+        let pem = config.get("ssl.ca.pem").expect("trusted");
+        assert!(pem.starts_with("OURS"), "{pem}");
+        let plain = configured(&[], &cx).expect("nothing to trust");
+        assert_eq!(plain.get("ssl.ca.pem"), None);
+    }
+
+    #[test]
+    fn the_queue_holds_the_largest_record() {
+        let room = |own: &[(&str, &str)]| {
+            let config = configured(own, &context(Path::new("."))).expect("no secrets");
+            config.get("queue.buffering.max.kbytes").map(str::to_owned)
+        };
+        assert_eq!(room(&[]).as_deref(), Some("4096"));
+        let large = ("message.max.bytes", "8000000");
+        assert_eq!(room(&[large]).as_deref(), Some("7813"));
+        let small = ("queue.buffering.max.kbytes", "100");
+        assert_eq!(room(&[small]).as_deref(), Some("977"));
+        let enough = ("queue.buffering.max.kbytes", "9000");
+        assert_eq!(room(&[large, enough]).as_deref(), Some("9000"));
     }
 
     #[test]
     fn a_setting_by_its_other_name_replaces_our_default() {
         let check = |alias: &str, name: &str, value: &str| {
-            let setting = Setting::Plain(value.to_owned());
-            let own = BTreeMap::from([(alias.to_owned(), setting)]);
-            let config = producer(&["b:1".to_owned()], &own, Path::new(".")).expect("no secrets");
+            let config = configured(&[(alias, value)], &context(Path::new(".")));
+            let config = config.expect("no secrets");
             assert_eq!((config.get(name), config.get(alias)), (Some(value), None));
         };
         check("compression.type", "compression.codec", "zstd");
@@ -243,7 +311,7 @@ mod tests {
 
     #[test]
     fn our_own_defaults_are_known_to_librdkafka() {
-        let config = producer(&["b:1".to_owned()], &BTreeMap::new(), Path::new("."));
-        assert!(config.expect("no secrets").create_native_config().is_ok());
+        let config = configured(&[], &context(Path::new("."))).expect("no secrets");
+        assert!(config.create_native_config().is_ok());
     }
 }

@@ -54,8 +54,7 @@ struct Scratch {
 impl Kafka {
     pub(crate) fn new(config: &KafkaConfig, cx: &BuildContext) -> Result<Self, BuildError> {
         let topic = TopicTemplate::parse(&config.topic).map_err(|e| BuildError::new("topic", e))?;
-        let client = settings::producer(&config.brokers, &config.librdkafka, &cx.config_dir)
-            .map_err(|(key, e)| BuildError::new(format!("librdkafka.{key}"), e))?;
+        let client = settings::producer(&config.brokers, &config.librdkafka, cx)?;
         let producer = create(&client).map_err(|e| BuildError::new("librdkafka", e))?;
         Ok(Self {
             config: client,

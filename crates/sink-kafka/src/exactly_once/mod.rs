@@ -95,8 +95,7 @@ impl ExactlyOnce {
         let instance =
             instance::name(&cx.data_dir).map_err(|error| BuildError::new("exactly_once", error))?;
         let names = Names::new(&cx.pipeline, &instance, &cx.component.id);
-        let producer = settings::producer(&config.brokers, &config.librdkafka, &cx.config_dir)
-            .map_err(|(key, e)| BuildError::new(format!("librdkafka.{key}"), e))?;
+        let producer = settings::producer(&config.brokers, &config.librdkafka, cx)?;
         let connection = settings::connection(&producer);
         let clients = Clients::new(&producer, &names.identity);
         Ok(Self {

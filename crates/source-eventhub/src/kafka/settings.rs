@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rdkafka::ClientConfig;
-use tapline_core::Problem;
+use tapline_core::{Problem, with_system_certificates};
 
 use crate::access::{Access, Credential};
 use crate::config::{PLAINTEXT, Scalar};
@@ -143,24 +141,12 @@ fn bootstrap(access: &Access, address: Option<&str>) -> String {
 }
 
 /// The vendored OpenSSL does not know where this system keeps its certificates, and takes extra
-/// ones only instead of them: both are handed over as one text.
+/// ones only instead of them.
 fn trust(config: &mut ClientConfig, extra_ca: Option<&Path>) -> Result<(), String> {
-    let Some(extra_ca) = extra_ca else {
-        config.set("ssl.ca.location", "probe");
-        return Ok(());
+    match extra_ca {
+        None => config.set("ssl.ca.location", "probe"),
+        Some(extra_ca) => config.set("ssl.ca.pem", with_system_certificates(extra_ca)?),
     };
-    let extra = std::fs::read_to_string(extra_ca);
-    let mut pem = extra.map_err(|error| format!("cannot read {}: {error}", extra_ca.display()))?;
-    for certificate in rustls_native_certs::load_native_certs().certs {
-        let text = STANDARD.encode(&certificate);
-        pem.push_str("\n-----BEGIN CERTIFICATE-----\n");
-        for line in text.as_bytes().chunks(64) {
-            pem.push_str(std::str::from_utf8(line).expect("base64 is ASCII"));
-            pem.push('\n');
-        }
-        pem.push_str("-----END CERTIFICATE-----\n");
-    }
-    config.set("ssl.ca.pem", pem);
     Ok(())
 }
 

@@ -98,6 +98,35 @@ fn a_queue_that_is_full_takes_nothing_until_something_is_delivered() {
 }
 
 #[test]
+fn records_larger_than_half_of_the_queue_go_through_one_after_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bounds = Bounds {
+        max_bytes: 10_000,
+        ..ROOM
+    };
+    let largest = (1..10_000).rev().map(|bytes| "x".repeat(bytes));
+    let mut largest = largest.filter(|body| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut writer = Writer::new(open(folder.path()), bounds);
+        writer.append(&[body]).is_ok()
+    });
+    let largest = largest.next().expect("some record fits");
+    assert!(largest.len() > 9_000, "{}", largest.len());
+    for body in [largest, "y".repeat(6_000)] {
+        let queue = open(folder.path());
+        let mut writer = Writer::new(queue.clone(), bounds);
+        for _ in 0..3 {
+            writer.append(&[&body]).expect("the queue is empty");
+            assert!(matches!(writer.append(&[&body]), Err(AppendError::Full)));
+            let stored = read_all(&queue, None);
+            assert_eq!(text(&stored), [&body]);
+            queue.release(stored.after).expect("released");
+        }
+        assert_eq!(files(folder.path()).len(), 1);
+    }
+}
+
+#[test]
 fn a_queue_that_drops_keeps_the_newest_and_counts_the_rest() {
     let folder = tempfile::tempdir().expect("a folder");
     let queue = open(folder.path());

@@ -60,7 +60,8 @@ impl Writer {
 
     /// What the records take in a file, checked one by one.
     fn size(&self, bodies: &[impl AsRef<[u8]>]) -> Result<u64, AppendError> {
-        let most = self.bounds.max_bytes - segment::HEAD;
+        // Beside them are the head of their file, and that of an empty one before it.
+        let most = self.bounds.max_bytes - 2 * segment::HEAD;
         let mut all = 0;
         for (index, body) in bodies.iter().enumerate() {
             let bytes = record::size(body.as_ref());
@@ -78,10 +79,12 @@ impl Writer {
     }
 
     fn make_room(&mut self, bytes: u64) -> Result<(), AppendError> {
-        let wanted = bytes + segment::HEAD;
+        let most = self.bounds.max_bytes.saturating_sub(bytes + segment::HEAD);
+        if self.queue.bytes() > most && self.queue.backlog() == 0 {
+            self.begin_anew()?;
+        }
         let mut state = self.queue.lock();
-        let has_room = |state: &State| state.bytes() + wanted <= self.bounds.max_bytes;
-        while !has_room(&state) {
+        while state.bytes() > most {
             if self.bounds.when_full == WhenFull::Block || state.segments.is_empty() {
                 return Err(AppendError::Full);
             }
@@ -94,12 +97,22 @@ impl Writer {
         Ok(())
     }
 
+    /// Everything is delivered, but the newest file stays until there is one after it.
+    fn begin_anew(&mut self) -> io::Result<()> {
+        self.roll()?;
+        self.queue.release(self.queue.end())
+    }
+
     fn roll_if_needed(&mut self) -> io::Result<()> {
         let newest = self.queue.lock().segments.back().copied();
         let has_room = newest.is_some_and(|it| it.bytes < self.bounds.segment_bytes());
         if self.newest.is_some() && has_room {
             return Ok(());
         }
+        self.roll()
+    }
+
+    fn roll(&mut self) -> io::Result<()> {
         let first = self.queue.end().number;
         self.newest = None;
         self.newest = Some(segment::create(&self.queue.folder, first)?);
