@@ -24,6 +24,7 @@ LONG_ID = 639199803770463703
 # The columns that hold JSON, as text or as it is.
 NESTED = {
     "AdditionalFields": {
+        "TO.GROUP": "Domain Admins",
         "ProcessId": 77, "ThreatName": "Family:Name", "LastVerdict": "Suspicious", "direction": "In",
         "ScriptContent": "a\nb", "Command": "Get-Item", "TaskName": "task", "ServiceName": "service",
         "BaseAddress": 140695, "RegionSize": 4096, "DnsQueryString": "host.example", "PipeName": "pipe",

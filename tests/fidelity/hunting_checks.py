@@ -137,7 +137,10 @@ def expected_class(record):
     if name == "IdentityQueryEvents":
         return 4003 if action == "DNS query" else 6005
     if name == "IdentityDirectoryEvents":
-        return None
+        group = opened(record["properties"].get("AdditionalFields"))
+        if action == "Group Membership changed" and isinstance(group, dict) and isinstance(group.get("TO.GROUP"), str):
+            return 3006
+        return {"SMB session": 4006, "Account Password changed": 3001}.get(action)
     return CLASS.get(name, BASE_EVENT)
 
 

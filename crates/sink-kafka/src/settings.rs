@@ -71,6 +71,10 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "tapline"),
 ];
 
+/// How to prove who we are with a name and a password; the others need libraries that this program is
+/// built without.
+const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
 /// Other names of settings that we have a default for; librdkafka takes whichever it is told last.
 const ALIASES: &[(&str, &str)] = &[
     ("compression.type", "compression.codec"),
@@ -205,9 +209,21 @@ pub(crate) fn against_transactions(
 fn problem((key, setting): (&String, &Setting)) -> Option<Problem> {
     let message = match REFUSED.iter().find(|(refused, _)| refused == key) {
         Some((_, why)) => format!("is set by tapline: {why}"),
-        None => refusal_of_librdkafka(key, setting)?,
+        None => mechanism_without_a_provider(key, setting)
+            .or_else(|| refusal_of_librdkafka(key, setting))?,
     };
     Some(Problem::new(format!("librdkafka.{key}"), message))
+}
+
+/// librdkafka takes these names, and then never connects or refuses them when it begins.
+fn mechanism_without_a_provider(key: &str, setting: &Setting) -> Option<String> {
+    let Setting::Plain(value) = setting else {
+        return None;
+    };
+    let is_mechanism = ["sasl.mechanism", "sasl.mechanisms"].contains(&key);
+    let is_ours = |known: &&str| known.eq_ignore_ascii_case(value);
+    (is_mechanism && !MECHANISMS.iter().any(|known| is_ours(&known)))
+        .then(|| format!("expected one of {}, found {value}", MECHANISMS.join(", ")))
 }
 
 /// What librdkafka itself says of one setting; the value is never repeated, it may be a secret.
@@ -274,7 +290,8 @@ mod tests {
         let mut cx = context(folder.path());
         cx.network.extra_ca = Some("corporate.pem".into());
         let error = configured(&encrypted, &cx).expect_err("it is not there");
-        assert!(error.to_string().contains("corporate.pem"), "{error}");
+        let why = error.source.to_string();
+        assert!(why.contains("corporate.pem"), "{why}");
         std::fs::write(folder.path().join("corporate.pem"), "OURS").expect("written");
         let config = configured(&encrypted, &cx).expect("it is there");
         let pem = config.get("ssl.ca.pem").expect("trusted");
@@ -307,6 +324,20 @@ mod tests {
         };
         check("compression.type", "compression.codec", "zstd");
         check("queue.buffering.max.ms", "linger.ms", "7");
+    }
+
+    #[test]
+    fn a_mechanism_that_would_never_connect_is_a_mistake() {
+        let wrong = |mechanism: &str| {
+            let setting = Setting::Plain(mechanism.to_owned());
+            problems(&BTreeMap::from([("sasl.mechanism".to_owned(), setting)]))
+        };
+        for mechanism in ["OAUTHBEARER", "GSSAPI", "PLAINN"] {
+            let problems = wrong(mechanism);
+            assert_eq!(problems.len(), 1, "{mechanism}");
+            assert!(problems[0].message.contains("SCRAM-SHA-512"));
+        }
+        assert_eq!(wrong("plain").len() + wrong("SCRAM-SHA-256").len(), 0);
     }
 
     #[test]

@@ -76,7 +76,7 @@ struct StructuredData {
     enterprise_number: u32,
 }
 
-/// Trust and client certificate. Files are read at each connection, and again when they change.
+/// Trust and client certificate. Files are read at the start, and again when they change.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TlsConfig {

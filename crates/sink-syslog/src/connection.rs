@@ -1,6 +1,7 @@
 //! One connection over TCP or TLS: what was written to it, and what the receiver has taken.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -59,7 +60,7 @@ impl Connection {
         patience: Duration,
     ) -> Result<Self, LinkError> {
         let opening = async {
-            let stream = connect(endpoint).await?;
+            let stream = connect(endpoint, limit).await?;
             kernel::watch(&stream, patience).map_err(LinkError::Connect)?;
             let mut connection = Self {
                 stream: Stream::Tcp(stream),
@@ -175,9 +176,8 @@ impl Connection {
             match kernel::state(self.tcp()).map_err(LinkError::Send)? {
                 State::Confirmed => return self.drain_input().await,
                 State::Sending => {}
-                State::Closed | State::Reset => {
-                    return Err(self.last_words(LinkError::Closed).await);
-                }
+                State::Closed => return Err(self.last_words(LinkError::Closed).await),
+                State::Reset => return Err(self.last_words(LinkError::Reset).await),
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -234,17 +234,25 @@ impl Connection {
     }
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<TcpStream, LinkError> {
+async fn connect(endpoint: &Endpoint, limit: Duration) -> Result<TcpStream, LinkError> {
     let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await;
-    let mut last = None;
-    for address in addresses.map_err(LinkError::Resolve)? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Some(error),
+    let addresses: Vec<_> = addresses.map_err(LinkError::Resolve)?.collect();
+    connect_to_any(&addresses, limit).await
+}
+
+/// Tries one after the other; each has its part of the time, so that one that answers nothing does
+/// not hide the others.
+async fn connect_to_any(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, LinkError> {
+    let part = limit / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+    let mut last = LinkError::Resolve(std::io::ErrorKind::NotFound.into());
+    for address in addresses {
+        match timeout(part, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = LinkError::Connect(error),
+            Err(_) => last = LinkError::ConnectTimeout,
         }
     }
-    let none = || std::io::ErrorKind::NotFound.into();
-    Err(last.map_or_else(|| LinkError::Resolve(none()), LinkError::Connect))
+    Err(last)
 }
 
 impl AsyncRead for Stream {
@@ -284,5 +292,44 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    /// An address that takes no more connections and says nothing.
+    async fn silent() -> (TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .bind("127.0.0.1:0".parse().expect("right"))
+            .expect("bound");
+        let listener = socket.listen(1).expect("listens");
+        let address = listener.local_addr().expect("has one");
+        let mut waiting = Vec::new();
+        let short = Duration::from_millis(200);
+        while let Ok(Ok(stream)) = timeout(short, TcpStream::connect(address)).await {
+            waiting.push(stream);
+        }
+        (listener, waiting)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_says_nothing_does_not_hide_the_next_one() {
+        let (silent, _waiting) = silent().await;
+        let there = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let addresses = [&silent, &there].map(|it| it.local_addr().expect("has one"));
+        let begin = Instant::now();
+        let limit = Duration::from_secs(2);
+        let stream = connect_to_any(&addresses, limit).await.expect("connected");
+        assert_eq!(stream.peer_addr().expect("has one"), addresses[1]);
+        assert!(begin.elapsed() < limit);
+        let error = connect_to_any(&addresses[..1], limit / 4).await;
+        assert!(matches!(error, Err(LinkError::ConnectTimeout)), "{error:?}");
     }
 }

@@ -204,16 +204,23 @@ impl Line {
     }
 
     /// Says how a connection ended that had nothing unconfirmed.
-    ///
-    /// A reset means that the receiver closed with bytes unread, or vanished: what its kernel
-    /// had confirmed may not have reached it. Nobody else can notice that, so it is counted.
     fn report_end(&self, error: &LinkError) {
-        let endpoint = &self.endpoints[self.current];
-        if matches!(error, LinkError::Reset) {
-            self.resets.inc();
-            warn!(%endpoint, "receiver reset the connection: it may not have read the messages confirmed last");
-        } else {
+        if !self.count_reset(error) {
+            let endpoint = &self.endpoints[self.current];
             info!(%endpoint, cause = %chain(&error), "receiver closed the connection");
         }
+    }
+    /// Counts a reset, and says whether it was one.
+    ///
+    /// It means that the receiver closed with bytes unread, or vanished: what its kernel had confirmed
+    /// may not have reached it. Nobody else can notice that.
+    pub(crate) fn count_reset(&self, error: &LinkError) -> bool {
+        let is_reset = matches!(error, LinkError::Reset);
+        if is_reset {
+            let endpoint = &self.endpoints[self.current];
+            self.resets.inc();
+            warn!(%endpoint, "receiver reset the connection: it may not have read the messages confirmed last");
+        }
+        is_reset
     }
 }

@@ -65,7 +65,10 @@ impl Syslog {
                         line.give_back(Link::Stream(connection));
                         frames.delivered()
                     }
-                    Err(error) => frames.failed(&error),
+                    Err(error) => {
+                        line.count_reset(&error);
+                        frames.failed(&error)
+                    }
                 }
             }
             Link::Datagrams(datagrams) => {

@@ -34,6 +34,8 @@ pub(crate) struct Tls {
     files: TlsFiles,
     config: Arc<ClientConfig>,
     stamps: Vec<Stamp>,
+    /// Of files that cannot be used, which was said.
+    refused: Option<Vec<Stamp>>,
     looked: Instant,
 }
 
@@ -65,6 +67,7 @@ impl Tls {
             files,
             config,
             stamps,
+            refused: None,
             looked: Instant::now(),
         })
     }
@@ -90,8 +93,10 @@ impl Tls {
                 self.config = Arc::new(config);
                 true
             }
-            Some((_, Err(error))) => {
-                warn!(setting = %error, cause = %error.source, "tls files changed and cannot be used; the old ones stay in use");
+            Some((stamps, Err(error))) => {
+                if self.refused.replace(stamps.clone()) != Some(stamps) {
+                    warn!(setting = %error, cause = %error.source, "tls files changed and cannot be used; the old ones stay in use");
+                }
                 false
             }
         }

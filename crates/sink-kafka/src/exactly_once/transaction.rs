@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdkafka::TopicPartitionList;
@@ -27,6 +27,9 @@ use crate::{faults, record};
 
 /// How long librdkafka may block for one step of a transaction before we look around.
 const SLICE: Duration = Duration::from_secs(1);
+/// How long librdkafka may want to be asked again: longer than a transaction may last, after which
+/// something has become of it. A client that cannot say what is replaced.
+const LONGEST: Duration = Duration::from_secs(30);
 /// How long it may wait for reports at a time.
 const FLUSH_SLICE: Duration = Duration::from_millis(50);
 /// Between looks at a full queue of librdkafka.
@@ -363,18 +366,18 @@ fn end(producer: &KafkaProducer, proof: &Proof) -> Result<(), KafkaError> {
 
 /// Repeats what librdkafka wants to be asked again, such as a commit whose answer is not known.
 fn until_done(mut ask: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
-    /// Longer than a transaction may last: by then something has become of it.
-    const ATTEMPTS: usize = 60;
-    let mut last = Ok(());
-    for _ in 0..ATTEMPTS {
-        last = ask();
-        match &last {
-            Err(KafkaError::Transaction(error)) if is_worth_repeating(error) => {}
-            Err(KafkaError::Flush(_)) => {}
-            _ => return last,
+    let begun = Instant::now();
+    loop {
+        let done = ask();
+        let is_open = match &done {
+            Err(KafkaError::Transaction(error)) => is_worth_repeating(error),
+            Err(KafkaError::Flush(_)) => true,
+            _ => false,
+        };
+        if !is_open || begun.elapsed() > LONGEST {
+            return done;
         }
     }
-    last
 }
 
 fn is_worth_repeating(error: &RDKafkaError) -> bool {

@@ -187,6 +187,32 @@ async fn a_reset_after_a_confirmation_is_counted_since_nobody_else_can_notice() 
 }
 
 #[tokio::test]
+async fn a_reset_in_the_middle_of_a_batch_is_counted_too() {
+    let server = Server::start().await;
+    let cx = context(Path::new("."));
+    let sink = build(
+        json!({"endpoint": server.endpoint(), "format": "none"}),
+        &cx,
+    );
+    server.be_deaf(true);
+    assert!(deliver_ok(
+        sink.deliver(&messages(&["taken by the kernel only"])).await
+    ));
+    // More than both kernels keep.
+    let large = "x".repeat(7_000);
+    let batch = messages(&[large.as_str(); 3_000]);
+    let reset = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.end_connections().await;
+    };
+    let (delivery, ()) = tokio::join!(sink.deliver(&batch), reset);
+    assert_eq!(reasons(&delivery)[0], (0, "closed"));
+    let text = String::from_utf8(cx.metrics.process().render()).unwrap();
+    let line = text.lines().find(|line| line.contains(r#"reason="reset""#));
+    assert!(line.unwrap().ends_with(" 1"), "{line:?}");
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_not_there_is_worth_a_retry() {
     let server = Server::start().await;
     server.go_away().await;

@@ -422,16 +422,24 @@ impl<'f> Compiler<'f> {
     }
 }
 
-/// The names of a path. A name that begins with `@` has one dot of its own, as in `@odata.type`.
+/// The names of a path. A name with dots of its own stands in quotes; one that begins with `@` has one
+/// dot without them, as in `@odata.type`.
 fn segments(path: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
+    let mut is_quoted = false;
     for part in path.split('.') {
         match names.last_mut() {
-            Some(last) if last.starts_with('@') && !last.contains('.') => {
+            Some(last) if is_quoted || (last.starts_with('@') && !last.contains('.')) => {
                 last.push('.');
                 last.push_str(part);
             }
             _ => names.push(part.to_owned()),
+        }
+        is_quoted ^= part.matches('"').count() % 2 == 1;
+    }
+    for name in &mut names {
+        if let Some(inner) = name.strip_prefix('"').and_then(|it| it.strip_suffix('"')) {
+            *name = inner.to_owned();
         }
     }
     names

@@ -165,3 +165,57 @@ fn a_part_of_an_alert_is_one_piece_of_evidence_with_the_rest_as_data() {
         ],
     );
 }
+
+#[test]
+fn a_change_of_a_group_names_the_group_and_whether_somebody_came_or_went() {
+    let check_change = |direction: &str, activity: i64| {
+        let row = format!(
+            r#""ActionType":"Group Membership changed","AccountUpn":"a@corp","TargetAccountUpn":"b@corp","AdditionalFields":{{"{direction}.GROUP":"Domain Admins","ARG.TASK":"none"}}"#
+        );
+        let event = crate::ocsf(&streamed("IdentityDirectoryEvents", &row));
+        let expected = [
+            ("/class_uid", json!(3006)),
+            ("/activity_id", json!(activity)),
+            ("/group/name", json!("Domain Admins")),
+            ("/user/email_addr", json!("b@corp")),
+            ("/unmapped/AdditionalFields", json!({"ARG.TASK":"none"})),
+        ];
+        check(&event, &expected);
+    };
+    check_change("TO", 3);
+    check_change("FROM", 4);
+}
+
+#[test]
+fn what_was_done_on_a_controller_is_no_change_of_an_account() {
+    for action in [
+        "Service creation",
+        "Task scheduling",
+        "PowerShell execution",
+    ] {
+        let row = format!(
+            r#""ActionType":"{action}","AccountUpn":"a@corp","TargetAccountUpn":"b@corp","TargetDeviceName":"dc1""#
+        );
+        let event = crate::ocsf(&streamed("IdentityDirectoryEvents", &row));
+        check(
+            &event,
+            &[("/class_uid", json!(0)), ("/activity_name", json!(action))],
+        );
+    }
+}
+
+#[test]
+fn a_device_that_was_allowed_is_told_from_one_that_was_blocked() {
+    for (action, id) in [("PnpDeviceAllowed", 1), ("PnpDeviceBlocked", 2)] {
+        let row = format!(
+            r#""ActionType":"{action}","DeviceId":"d1","DeviceName":"pc1","AdditionalFields":"{{\"ClassName\":\"Printer\",\"DeviceId\":\"usb1\"}}""#
+        );
+        let event = crate::ocsf(&streamed("DeviceEvents", &row));
+        let expected = [
+            ("/class_uid", json!(1010)),
+            ("/action_id", json!(id)),
+            ("/disposition_id", json!(id)),
+        ];
+        check(&event, &expected);
+    }
+}
