@@ -101,6 +101,8 @@ pub(crate) struct Reading {
     pub(crate) pace: Pace,
     poll: Option<Walking>,
     reread: Option<Walking>,
+    /// A poll was begun since the last step of a re-read: who is slow does both in turn.
+    reread_is_next: bool,
     next_poll: Instant,
     next_reread: Option<Instant>,
     next_quiet_commit: Instant,
@@ -149,6 +151,7 @@ impl Reading {
             pace: Pace::default(),
             poll: None,
             reread: None,
+            reread_is_next: false,
             next_poll: now,
             next_quiet_commit: now,
             expand_from: now,
@@ -210,14 +213,18 @@ impl Reading {
         if self.poll.is_some() {
             return Some(Purpose::Poll);
         }
-        if now >= self.next_poll {
+        let reread_is_due = self.next_reread.is_some_and(|at| now >= at);
+        let reread_waits = self.reread.is_some() || reread_is_due;
+        if now >= self.next_poll && !(self.reread_is_next && reread_waits) {
+            self.reread_is_next = true;
             self.start_poll(now).await;
             return None;
         }
         if self.reread.is_some() {
+            self.reread_is_next = false;
             return Some(Purpose::Reread);
         }
-        if self.next_reread.is_some_and(|at| now >= at) {
+        if reread_is_due {
             self.start_reread(now);
             return None;
         }

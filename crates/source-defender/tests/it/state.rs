@@ -81,6 +81,22 @@ async fn records_later_than_the_overlap_are_found_and_counted() {
 }
 
 #[tokio::test]
+async fn late_records_are_found_also_when_each_poll_takes_longer_than_the_interval() {
+    let rig = Rig::scripted().await;
+    rig.graph().set_page_clamp(1);
+    let mut ids = put_alerts(&rig.graph(), "a", (0..4).map(|row| ago(3000 + row)));
+    let late = alert("late", &ago(60_000));
+    rig.graph()
+        .put_alert(Row::from(late).visible_after(Duration::from_secs(8)));
+    // A page a second once the first burst is used up, and four pages a poll.
+    let settings = json!({"overlap_secs": 5, "reread_interval_secs": 1, "requests_per_minute": 60});
+    let running = rig.run("graph_alerts", settings);
+    ids.insert("late".to_owned());
+    rig.expect_once(&ids).await;
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_lost_batch_is_read_again_with_the_table_of_what_was_seen() {
     let rig = Rig::scripted().await;
     rig.graph().set_page_clamp(10);
