@@ -66,6 +66,11 @@ impl Engine {
         raised(&self.abandoned).await;
     }
 
+    /// Whether everything unsettled is given up.
+    pub(super) fn is_abandoned(&self) -> bool {
+        *self.abandoned.borrow() || self.abandoned.has_changed().is_err()
+    }
+
     /// Asks whoever runs the pipeline to stop it; the first reason stays.
     pub(super) fn end(&self, why: Ended) {
         self.end.send_if_modified(|ended| {
@@ -75,9 +80,9 @@ impl Engine {
         });
     }
 
-    /// Counts events that a partition gave up.
-    pub(super) fn add_unsettled(&self, events: usize) {
-        self.unsettled.fetch_add(events as u64, Ordering::Relaxed);
+    /// Counts events that were given up.
+    pub(super) fn add_unsettled(&self, events: u64) {
+        self.unsettled.fetch_add(events, Ordering::Relaxed);
     }
 
     pub(super) fn unsettled(&self) -> u64 {

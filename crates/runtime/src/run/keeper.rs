@@ -65,7 +65,7 @@ impl Keeper {
         while self.turn().await {}
         self.last_commit().await;
         let left = self.ledger.close();
-        self.engine.add_unsettled(left);
+        self.engine.add_unsettled(left as u64);
         self.show(State::Stopped);
     }
 

@@ -331,8 +331,8 @@ struct Ending {
     /// What lets the sinks and the dead letters end once it is gone.
     inlets: Option<(Inlets, Vec<watch::Sender<Plans>>, DeadLetters)>,
     letters: JoinHandle<()>,
-    /// Lives as long as whatever is left of the pipeline.
-    _engine: Arc<Engine>,
+    /// Lives as long as whatever is left of the pipeline, and counts for those that left it before.
+    engine: Arc<Engine>,
 }
 
 impl Ending {
@@ -350,7 +350,7 @@ impl Ending {
             abandon: running.abandon,
             inlets: Some((inlets, plans, running.dead_letters)),
             letters: running.letters,
-            _engine: running.engine,
+            engine: running.engine,
         }
     }
 
@@ -390,7 +390,8 @@ impl Ending {
 
     fn unsettled(&self) -> u64 {
         let units = self.sources.iter().chain(&self.sinks);
-        units.map(|unit| unit.engine.unsettled()).sum()
+        let of_units: u64 = units.map(|unit| unit.engine.unsettled()).sum();
+        of_units + self.engine.unsettled()
     }
 }
 

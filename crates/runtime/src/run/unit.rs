@@ -111,6 +111,10 @@ impl Unit {
         }
         let left = self.engine.unsettled();
         let drained = drained && left == 0;
+        // Nobody reads it again before the next start.
+        if successor.is_stopping() || successor.is_abandoned() {
+            successor.add_unsettled(left);
+        }
         match drained {
             true => tracing::info!(component = %self.name, "stopped, all settled"),
             false => tracing::warn!(

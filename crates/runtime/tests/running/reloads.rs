@@ -115,6 +115,25 @@ async fn a_changed_transform_counts_from_one_batch_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_counts_what_a_replaced_source_had_not_settled_yet() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let numbers = Counting::to(100);
+    let stuck = Told::answers(|_, _| retry());
+    let topology = |alerts| Topology {
+        sources: vec![alerts],
+        sinks: vec![sink("lake", "alerts", &stuck)],
+        ..Topology::default()
+    };
+    let mut running = start(folder.path(), topology(source("alerts", &numbers))).await;
+    until(|| stuck.calls.load(Ordering::Relaxed) > 0).await;
+    let after = topology(other(source("alerts", &numbers)));
+    let _reloading = running.reload(reload(after)).expect("it is taken");
+    // The old source gives up before the stop would.
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert_eq!(running.stop().await, Stopped::DeadlinePassed(100));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_replaced_sink_does_not_deliver_in_time_is_read_again_for_the_new_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let numbers = Counting::to(500);
