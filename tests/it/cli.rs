@@ -94,6 +94,18 @@ fn the_example_is_right_and_names_every_component() {
 }
 
 #[test]
+fn coverage_is_refused_where_nothing_is_known_of_it() {
+    if !is_built() {
+        return;
+    }
+    let mut command = tapline(&["normalize", "--to", "cef", "--coverage"]);
+    let output = command.output().expect("tapline can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("--coverage is for ocsf and ecs"), "{said}");
+}
+
+#[test]
 fn what_the_readme_shows_of_a_file_is_right() {
     if !is_built() {
         return;

@@ -24,7 +24,7 @@ pub struct KafkaConfig {
     /// Topic, with placeholders `{kind}`, `{tenant}`, `{component}`, `{labels.NAME}`. What a
     /// topic name may not hold becomes `_`; what an event does not have becomes `unknown`.
     pub topic: String,
-    /// What the record key is made of; order is kept per key.
+    /// What the record key is made of.
     #[serde(default)]
     pub key: Key,
     /// Events and the cursors of their sources in one transaction: whoever reads only what is
@@ -49,7 +49,7 @@ pub enum Key {
     /// `tenant:kind:id`: all versions of a record stay in order.
     #[default]
     Id,
-    /// The tenant.
+    /// The tenant. Records of one tenant may pass each other when one of them is repeated.
     Tenant,
     /// The device; events without one are spread.
     Device,

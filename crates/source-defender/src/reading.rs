@@ -9,11 +9,12 @@ use reqwest::Url;
 use tapline_core::{Batch, Checkpoint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use tracing::{Instrument, Span, debug, error, info_span};
+use tracing::{Instrument, Span, debug, info_span};
 
 use crate::api::Api;
 use crate::clock::ServerClock;
 use crate::config::DefenderConfig;
+use crate::cursor::CursorError;
 use crate::error::ReadError;
 use crate::health::Health;
 use crate::limits::{
@@ -161,19 +162,18 @@ impl Reading {
     }
 
     /// Starts over from a checkpoint, the tables of what was seen included.
-    pub(crate) fn rewind(&mut self, checkpoint: &Checkpoint) {
-        match Tables::restore(checkpoint, self.tables.gate.mode()) {
-            Ok(Some(tables)) => self.tables = tables,
-            Ok(None) => {
-                let floor = self.tables.position.floor;
-                self.tables = Tables::starting_at(floor, self.tables.gate.mode());
-            }
-            // The runtime gives back what it was given; anything else is a bug of ours.
-            Err(error) => error!(%error, "the checkpoint of a rewind cannot be read"),
-        }
+    ///
+    /// # Errors
+    /// Why it cannot be read. The runtime gives back what it was given, so it is a bug of ours; to read
+    /// on would lose what the rewind is for.
+    pub(crate) fn rewind(&mut self, checkpoint: &Checkpoint) -> Result<(), CursorError> {
+        let (mode, floor) = (self.tables.gate.mode(), self.tables.position.floor);
+        let restored = Tables::restore(checkpoint, mode)?;
+        self.tables = restored.unwrap_or_else(|| Tables::starting_at(floor, mode));
         (self.poll, self.reread) = (None, None);
         self.health().rewound();
         self.next_poll = Instant::now() + REWIND_PAUSE;
+        Ok(())
     }
 
     /// Reads on until there is a batch to hand over; waits out and reports failures itself. None

@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use reqwest::Client;
 use tapline_core::metrics::ComponentMetrics;
 use tapline_core::{
-    BuildContext, BuildError, Control, Kind, Labels, OpenError, Partition, Source, SourceConfig,
-    SourceContext, SourceError, Span, StreamIdentity, Text,
+    BuildContext, BuildError, Checkpoint, Control, Kind, Labels, OpenError, Partition, Source,
+    SourceConfig, SourceContext, SourceError, Span, StreamIdentity, Text,
 };
 use tapline_entra_auth::{Audience, RateLimit, TokenPool, TokenProvider};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::api::Api;
 use crate::config::{Api as ApiName, DefenderConfig};
@@ -269,7 +269,11 @@ impl Reader {
                 control = self.partition.control() => match control {
                     Control::Stop => return Ended::Told,
                     Control::Revoked => return Ended::Revoked,
-                    Control::Rewind(checkpoint) => self.reading.rewind(&checkpoint),
+                    Control::Rewind(checkpoint) => {
+                        if !self.rewind(&checkpoint) {
+                            return Ended::Abandoned;
+                        }
+                    }
                 },
                 turn = after(room, self.reading.next()) => {
                     let Ok(turn) = turn else {
@@ -306,10 +310,20 @@ impl Reader {
             Control::Stop => Some(Ended::Abandoned),
             Control::Revoked => Some(Ended::Revoked),
             Control::Rewind(checkpoint) => {
-                self.reading.rewind(&checkpoint);
-                None
+                let rewound = self.rewind(&checkpoint);
+                (!rewound).then_some(Ended::Abandoned)
             }
         }
+    }
+
+    /// False if the checkpoint cannot be read: whoever opens the partition anew says more.
+    fn rewind(&mut self, checkpoint: &Checkpoint) -> bool {
+        let rewound = self.reading.rewind(checkpoint);
+        if let Err(error) = &rewound {
+            let stream = self.partition.name();
+            error!(stream, %error, "the checkpoint of a rewind cannot be read; opening the partition anew");
+        }
+        rewound.is_ok()
     }
 
     fn show_progress(&self, cx: &SourceContext) {

@@ -237,7 +237,8 @@ impl Normalizer {
         }
     }
 
-    /// The event of a record, as bytes of its own: the only memory asked for per record.
+    /// The event of a record, as bytes of its own: the only memory asked for per record. CEF and LEEF
+    /// have no place for what no rule takes, so that there is nothing to count of them.
     ///
     /// # Errors
     /// [`NormalizeError`].
@@ -245,7 +246,7 @@ impl Normalizer {
         &mut self,
         meta: &Metadata,
         body: &[u8],
-    ) -> Result<(Bytes, FieldCounts), NormalizeError> {
+    ) -> Result<(Bytes, Option<FieldCounts>), NormalizeError> {
         let mappings = Arc::clone(&self.mappings);
         if let Plans::Cef(mappings) = &mappings.plans {
             let body = self.read(body)?;
@@ -257,14 +258,14 @@ impl Normalizer {
                 &mut self.scratch,
                 &mut self.cef,
             )?;
-            return Ok((line, FieldCounts::default()));
+            return Ok((line, None));
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         let counts = self.normalize(meta, body, &mut buffer);
         let bytes = Bytes::copy_from_slice(&buffer);
         self.buffer = buffer;
-        Ok((bytes, counts?))
+        Ok((bytes, Some(counts?)))
     }
 
     fn read<'b>(&mut self, body: &'b [u8]) -> Result<&'b str, NormalizeError> {

@@ -57,7 +57,9 @@ impl Transform for Normalize {
     fn apply(&mut self, mut event: Event, out: &mut Output) {
         match self.normalizer.event(event.meta(), event.body()) {
             Ok((body, counts)) => {
-                self.count(&event.meta().kind, counts);
+                if let Some(counts) = counts {
+                    self.count(&event.meta().kind, counts);
+                }
                 self.count_losses();
                 event.rewrite(body, self.normalizer.schema());
                 out.emit(event);

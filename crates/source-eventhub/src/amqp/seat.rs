@@ -207,7 +207,11 @@ impl Seat {
                 control = self.partition.control() => match control {
                     Control::Stop => return Some(Left::Stopped),
                     Control::Revoked => return Some(Left::Released),
-                    Control::Rewind(checkpoint) => self.rewind(&checkpoint),
+                    Control::Rewind(checkpoint) => {
+                        if !self.rewind(&checkpoint) {
+                            return Some(Left::Stopped);
+                        }
+                    }
                 },
                 () = sleep_until(until) => self.rests_until = None,
             }
@@ -215,13 +219,19 @@ impl Seat {
         None
     }
 
-    fn rewind(&mut self, checkpoint: &Checkpoint) {
+    /// False if the checkpoint cannot be read: whoever opens the partition anew says more.
+    fn rewind(&mut self, checkpoint: &Checkpoint) -> bool {
         match Mark::decode(&checkpoint.cursor) {
             Ok(mark) => (self.received, self.start_at) = begin(mark, self.start_at),
-            Err(error) => error!(partition = self.partition.name(), %error, "reading on"),
+            Err(error) => {
+                let partition = self.partition.name();
+                error!(partition, %error, "the checkpoint of a rewind cannot be read; opening the partition anew");
+                return false;
+            }
         }
         self.intake.rewound(checkpoint);
         self.standing.rewound();
+        true
     }
 
     async fn follow(&mut self, link: &mut Link) -> Ended {
@@ -235,8 +245,10 @@ impl Seat {
                     Control::Stop => return Ended::Stopped,
                     Control::Revoked => return Ended::Revoked,
                     Control::Rewind(checkpoint) => {
-                        self.rewind(&checkpoint);
-                        return Ended::Rewound;
+                        return match self.rewind(&checkpoint) {
+                            true => Ended::Rewound,
+                            false => Ended::Stopped,
+                        };
                     }
                 },
                 _ = ticks.tick() => self.answered(began),

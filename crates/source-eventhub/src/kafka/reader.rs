@@ -129,7 +129,11 @@ impl Reader {
             Ok(None) => {}
             Ok(Some(Mark::Settled(cursor))) => self.next = cursor.next(),
             Ok(Some(Mark::Wanted { wanted })) => self.go_to(&wanted).await?,
-            Err(error) => error!(partition = self.partition.name(), %error, "reading on"),
+            Err(error) => {
+                let partition = self.partition.name();
+                error!(partition, %error, "the checkpoint of a rewind cannot be read; opening the partition anew");
+                return Err(Stopped);
+            }
         }
         self.reaper.rewound(checkpoint);
         self.standing.rewound();

@@ -22,6 +22,10 @@ pub(crate) fn run(arguments: &Normalize) -> anyhow::Result<Exit> {
         Target::Leef => To::Leef,
         Target::Ecs => To::Ecs,
     };
+    anyhow::ensure!(
+        !arguments.coverage || matches!(to, To::Ocsf | To::Ecs),
+        "--coverage is for ocsf and ecs: a line of CEF or LEEF has no place for what no rule takes"
+    );
     let mappings = Mappings::load(&NormalizeConfig::new(to), Path::new("."))
         .context("loading the mappings")?;
     let mut filter = Filter::new(Arc::new(mappings), arguments);
