@@ -272,6 +272,51 @@ impl ExactlyOnce {
         Some((Proof { offsets, metadata }, ours))
     }
 
+    async fn attempt(
+        &self,
+        client: &Client,
+        steps: &[Arc<Advance>],
+        aside: &Aside,
+        proof: Proof,
+    ) -> Outcome {
+        let transaction = Transaction {
+            producer: &client.producer,
+            topic: &self.topic,
+            key: self.key,
+            cursors: &self.names.cursors,
+            dead_letters: &self.names.dead_letters,
+            instance: &self.instance,
+            is_alone: client.is_alone,
+            steps,
+            aside,
+        };
+        transaction.run(proof).await
+    }
+
+    /// What became of all steps that were asked for, of which `ours` were in the transaction.
+    fn committed(&self, asked: usize, ours: &[usize], aside: &Aside) -> Vec<Advanced> {
+        self.count("committed");
+        self.count_aside(aside);
+        self.board.tell(None);
+        let mut advanced = vec![Advanced::Void; asked];
+        for (step, at) in ours.iter().enumerate() {
+            let rejected = aside.range((step, 0)..(step + 1, 0)).count();
+            advanced[*at] = Advanced::Durable { rejected };
+        }
+        advanced
+    }
+
+    /// Another producer in place of one that is of no more use.
+    async fn renew(&self, broken: &Arc<Client>, why: &str) -> Result<(), Fenced> {
+        self.count("client_renewed");
+        tracing::warn!(
+            why,
+            "the producer is of no more use; reading again what is durable"
+        );
+        self.clients.discard(broken);
+        self.client().await.map(|_| ())
+    }
+
     fn count(&self, outcome: &str) {
         self.metrics.counter(&SINK_TRANSACTIONS, &[outcome]).inc();
     }
@@ -369,33 +414,17 @@ impl TransactionalSink for ExactlyOnce {
                 sleep(wait).await;
                 continue;
             };
-            let mut advanced = vec![Advanced::Void; steps.len()];
             if ours.is_empty() {
-                return Ok(advanced);
+                return Ok(vec![Advanced::Void; steps.len()]);
             }
-            let live: Vec<_> = ours.iter().map(|at| Arc::clone(&steps[*at])).collect();
             let aside = rejected.of(&ours);
-            let transaction = Transaction {
-                producer: &client.producer,
-                topic: &self.topic,
-                key: self.key,
-                cursors: &self.names.cursors,
-                dead_letters: &self.names.dead_letters,
-                instance: &self.instance,
-                is_alone: client.is_alone,
-                steps: &live,
-                aside: &aside,
-            };
-            match transaction.run(proof).await {
-                Outcome::Committed => {
-                    self.count("committed");
-                    self.count_aside(&aside);
-                    self.board.tell(None);
-                    for (step, at) in ours.into_iter().enumerate() {
-                        let rejected = aside.range((step, 0)..(step + 1, 0)).count();
-                        advanced[at] = Advanced::Durable { rejected };
-                    }
-                    return Ok(advanced);
+            let live: Vec<_> = ours.iter().map(|at| Arc::clone(&steps[*at])).collect();
+            match self.attempt(&client, &live, &aside, proof).await {
+                Outcome::Committed => return Ok(self.committed(steps.len(), &ours, &aside)),
+                Outcome::Broken(why) => {
+                    self.renew(&client, &why).await?;
+                    // Only the topic knows what became of it.
+                    return Ok(vec![Advanced::Void; steps.len()]);
                 }
                 Outcome::Unfit(unfit) => {
                     self.count("rejected_events");
@@ -415,19 +444,6 @@ impl TransactionalSink for ExactlyOnce {
                 Outcome::NoMember(code) => {
                     tracing::debug!(%code, "the group has moved on");
                     self.count("rebalanced");
-                }
-                Outcome::Broken(why) => {
-                    self.count("client_renewed");
-                    tracing::warn!(
-                        why,
-                        "the producer is of no more use; reading again what is durable"
-                    );
-                    self.clients.discard(&client);
-                    // Only the topic knows what became of it.
-                    return match self.client().await {
-                        Ok(_) => Ok(advanced),
-                        Err(fenced) => Err(fenced),
-                    };
                 }
             }
             sleep(wait).await;
