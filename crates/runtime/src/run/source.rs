@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tapline_core::metrics::ERRORS;
-use tapline_core::{BuildContext, Reach, Source, SourceContext, chain};
+use tapline_core::{BuildContext, BuildError, Reach, Source, SourceContext, chain};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -59,7 +59,11 @@ impl SourceTask {
         let mut failures = 0;
         while !engine.is_stopping() {
             let begin = Instant::now();
-            let (reason, why) = match source.take().map_or_else(|| build(&cx), Ok) {
+            let built = match source.take() {
+                Some(first) => Ok(first),
+                None => rebuild(&build, &cx).await,
+            };
+            let (reason, why) = match built {
                 Ok(source) => {
                     show_running(&engine, &cx);
                     match (run_once(source, host.clone()).await, &unfinished) {
@@ -125,6 +129,18 @@ fn finished(engine: &Engine, cx: &BuildContext, unfinished: &AtomicUsize) {
     tracing::info!(component = %cx.component, "everything is read and settled");
     if unfinished.fetch_sub(1, Ordering::Relaxed) == 1 {
         engine.end(Ended::Finished);
+    }
+}
+
+/// On a thread that may block: secrets come from files and commands.
+async fn rebuild(
+    build: &Factory<dyn Source>,
+    cx: &BuildContext,
+) -> Result<Box<dyn Source>, BuildError> {
+    let (build, cx) = (Arc::clone(build), cx.clone());
+    match tokio::task::spawn_blocking(move || build(&cx)).await {
+        Ok(built) => built,
+        Err(panicked) => Err(BuildError::new("config", panicked)),
     }
 }
 
