@@ -12,7 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::oneshot;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::troubles::Troubles;
 
@@ -105,14 +105,7 @@ impl ClientContext for Calls {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code();
-        if self
-            .troubles
-            .is_news(code.unwrap_or(RDKafkaErrorCode::Unknown))
-        {
-            // Reasons name brokers and causes; librdkafka keeps passwords out of them.
-            warn!(%error, reason, "kafka is in trouble");
-        }
+        self.troubles.tell(&error, reason);
     }
 }
 

@@ -146,8 +146,10 @@ pub(crate) fn connection(producer: &ClientConfig) -> ClientConfig {
         "ssl.",
     ];
     let mut config = ClientConfig::new();
-    for (key, value) in producer.config_map() {
-        if STARTS.iter().any(|start| key.starts_with(start)) {
+    // The map has placeholders in the place of secrets.
+    for key in producer.config_map().into_keys() {
+        let is_ours = STARTS.iter().any(|start| key.starts_with(start));
+        if let Some(value) = producer.get(key).filter(|_| is_ours) {
             config.set(key, value);
         }
     }
@@ -221,8 +223,10 @@ fn mechanism_without_a_provider(key: &str, setting: &Setting) -> Option<String> 
         return None;
     };
     let is_mechanism = ["sasl.mechanism", "sasl.mechanisms"].contains(&key);
-    let is_ours = |known: &&str| known.eq_ignore_ascii_case(value);
-    (is_mechanism && !MECHANISMS.iter().any(|known| is_ours(&known)))
+    let is_ours = MECHANISMS
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(value));
+    (is_mechanism && !is_ours)
         .then(|| format!("expected one of {}, found {value}", MECHANISMS.join(", ")))
 }
 
@@ -281,6 +285,16 @@ mod tests {
         assert_eq!(location(&[encrypted]).as_deref(), Some("probe"));
         let own = location(&[encrypted, ("ssl.ca.location", "ca.pem")]);
         assert_eq!(own.as_deref(), Some("ca.pem"));
+    }
+
+    #[test]
+    fn every_client_has_the_same_password() {
+        let own = [("sasl.username", "tapline"), ("sasl.password", "right")];
+        let producer = configured(&own, &context(Path::new("."))).expect("no secrets");
+        let other = connection(&producer);
+        assert_eq!(other.get("sasl.password"), Some("right"));
+        assert_eq!(other.get("bootstrap.servers"), Some("b:1"));
+        assert_eq!(other.get("acks"), None);
     }
 
     #[test]

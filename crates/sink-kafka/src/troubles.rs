@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
+use tracing::warn;
 
 /// How long the same complaint is not news.
 const REPEAT_AFTER: Duration = Duration::from_secs(60);
@@ -17,9 +19,14 @@ pub(crate) struct Troubles {
 }
 
 impl Troubles {
-    /// Whether a complaint is new, or was last told a minute ago.
-    pub(crate) fn is_news(&self, code: RDKafkaErrorCode) -> bool {
-        self.is_news_at(code, Instant::now())
+    /// Tells a complaint that is new, or was last told a minute ago.
+    pub(crate) fn tell(&self, error: &KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        let code = code.unwrap_or(RDKafkaErrorCode::Unknown);
+        if self.is_news_at(code, Instant::now()) {
+            // Reasons name brokers and causes; librdkafka keeps passwords out of them.
+            warn!(%error, reason, "kafka is in trouble");
+        }
     }
 
     fn is_news_at(&self, code: RDKafkaErrorCode, now: Instant) -> bool {

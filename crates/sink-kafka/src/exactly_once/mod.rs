@@ -16,6 +16,7 @@ mod client;
 mod cursors;
 mod instance;
 mod membership;
+mod outspoken;
 mod quiet;
 mod shares;
 mod takeover;
@@ -49,6 +50,7 @@ use self::transaction::{Aside, Outcome, Proof, Transaction};
 use crate::config::{KafkaConfig, Key};
 use crate::settings;
 use crate::topic::TopicTemplate;
+use crate::troubles::Troubles;
 
 /// Between attempts of what the cluster refused: doubles from the first to the last.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -69,6 +71,7 @@ pub(crate) struct ExactlyOnce {
     member: watch::Sender<Option<Arc<Member>>>,
     wanted: Mutex<Wanted>,
     is_wanted: Notify,
+    troubles: Arc<Troubles>,
     metrics: ComponentMetrics,
 }
 
@@ -110,6 +113,7 @@ impl ExactlyOnce {
             member: watch::Sender::new(None),
             wanted: Mutex::default(),
             is_wanted: Notify::new(),
+            troubles: Arc::default(),
             metrics: cx.metrics.clone(),
         })
     }
@@ -136,7 +140,7 @@ impl ExactlyOnce {
     }
 
     async fn join(&self) -> Result<Member, String> {
-        let made = topics::make(&self.connection, &self.names).await;
+        let made = topics::make(&self.connection, &self.names, &self.troubles).await;
         made.map_err(|error| error.to_string())?;
         membership::join(&self.connection, &self.names, &self.board)
             .map_err(|error| format!("joining the group of the replicas: {error}"))

@@ -8,8 +8,10 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::outspoken::greet;
 use super::quiet::Quiet;
 use super::shares::SHARES;
+use crate::troubles::Troubles;
 
 /// How long the cluster may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -70,10 +72,20 @@ pub(super) enum TopicsError {
 }
 
 /// Makes what is missing, and looks whether what is there can be used.
-pub(super) async fn make(config: &ClientConfig, names: &Names) -> Result<(), TopicsError> {
+pub(super) async fn make(
+    config: &ClientConfig,
+    names: &Names,
+    troubles: &Arc<Troubles>,
+) -> Result<(), TopicsError> {
+    let (ours, topic, told) = (config.clone(), names.control.clone(), Arc::clone(troubles));
+    let greeted = move || greet(&ours, &topic, PATIENCE, &told);
+    let greeted = tokio::task::spawn_blocking(greeted).await;
+    greeted.unwrap_or(Err(KafkaError::Canceled))?;
     let admin: Arc<Admin> = Arc::new(config.create_with_context(Quiet)?);
     let topics = wanted(names);
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let options = AdminOptions::new()
+        .request_timeout(Some(PATIENCE))
+        .operation_timeout(Some(PATIENCE));
     for result in admin.create_topics(&topics, &options).await? {
         match result {
             Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
