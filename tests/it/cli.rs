@@ -8,7 +8,7 @@ use tapline_e2e::pipeline::Pipeline;
 use tapline_e2e::program::{binary, tapline};
 use tapline_e2e::wait_for;
 
-/// The program is built by `make test`, not by `cargo test`.
+/// Cargo builds the program when it tests the workspace, and not for this package alone.
 fn is_built() -> bool {
     let built = binary().exists();
     if !built {
