@@ -10,6 +10,7 @@ mod eventhub_kafka;
 mod exactly_once;
 mod full_disk;
 mod harsh;
+mod https;
 mod kafka_access;
 mod pipeline;
 mod promises;

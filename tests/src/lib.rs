@@ -15,6 +15,7 @@ pub mod process;
 pub mod program;
 pub mod receiver;
 pub mod services;
+pub mod tls_front;
 
 /// Whether the services are installed, as `make test` says.
 ///

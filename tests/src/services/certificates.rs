@@ -47,7 +47,12 @@ impl Certificates {
 
     /// A certificate for `127.0.0.1` and `localhost`.
     pub fn server(&self) -> anyhow::Result<CertificateFiles> {
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+        self.server_of(&["127.0.0.1", "localhost"])
+    }
+
+    /// A certificate for a server of these names.
+    pub fn server_of(&self, names: &[&str]) -> anyhow::Result<CertificateFiles> {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         self.sign("server", &names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
