@@ -99,8 +99,38 @@ PLACED = {
         AccountDomain AccountUpn AccountSid AccountObjectId AccountDisplayName IPAddress Port DeviceName OSPlatform
         Isp Location DestinationDeviceName DestinationIPAddress DestinationPort""".split(),
     "IdentityQueryEvents": "Timestamp ActionType QueryTarget IPAddress DeviceName".split(),
+    "IdentityDirectoryEvents": """Timestamp ReportId ActionType AccountName AccountDomain AccountUpn AccountSid
+        AccountObjectId AccountDisplayName IPAddress Port DeviceName""".split(),
     "CloudAppEvents": """Timestamp ActionType Application ApplicationId AccountObjectId AccountId AccountDisplayName
         IPAddress Isp CountryCode City OSPlatform UserAgent""".split(),
+    "IdentityInfo": """Timestamp ReportId AccountObjectId AccountUpn OnPremSid AccountDisplayName AccountName
+        AccountDomain DistinguishedName GivenName Surname JobTitle EmployeeId Department Manager""".split(),
+    "CloudAuditEvents": "Timestamp ReportId ActionType".split(),
+    "CloudProcessEvents": """Timestamp ActionType FileName FolderPath ProcessId ProcessCommandLine
+        ProcessCreationTime AccountName LogonId""".split(),
+    "CloudStorageAggregatedEvents": "Timestamp ReportId ActionType".split(),
+    "BehaviorInfo": "Timestamp ActionType BehaviorId Title Categories ServiceSource DetectionSource DeviceId".split(),
+    "BehaviorEntities": """Timestamp ActionType BehaviorId Categories ServiceSource DetectionSource EntityType
+        EntityRole DetailedEntityRole FileName FolderPath AccountName AccountSid AccountUpn AccountObjectId DeviceId
+        DeviceName LocalIP RemoteIP RemoteUrl RegistryKey ThreatFamily AdditionalFields""".split(),
+    "AADSignInEventsBeta": "Timestamp ReportId ErrorCode AccountUpn AccountObjectId AccountDisplayName".split(),
+    "AADSpnSignInEventsBeta": "Timestamp ReportId ErrorCode".split(),
+    "EntraIdSignInEvents": "Timestamp ReportId ErrorCode AccountUpn AccountObjectId AccountDisplayName".split(),
+    "EntraIdSpnSignInEvents": "Timestamp ReportId ErrorCode".split(),
+    "DeviceTvmSoftwareInventory": "DeviceId DeviceName SoftwareVendor SoftwareName SoftwareVersion".split(),
+    "DeviceTvmSoftwareVulnerabilities": """DeviceId DeviceName SoftwareName SoftwareVersion CveId
+        VulnerabilitySeverityLevel""".split(),
+    "DeviceTvmSecureConfigurationAssessment": "Timestamp DeviceId DeviceName".split(),
+    "DeviceBaselineComplianceAssessment": "DeviceId DeviceName".split(),
+    "FileMaliciousContentInfo": "Timestamp ReportId FileName FolderPath FileSize SHA256".split(),
+    "CloudDnsEvents": "Timestamp ReportId ActionType".split(),
+    "GraphApiAuditEvents": "Timestamp ReportId".split(),
+    "IdentityAccountInfo": """Timestamp ReportId AccountUpn DisplayName Sid GivenName Surname JobTitle
+        EmployeeId Department Manager""".split(),
+    "IdentityEvents": "Timestamp ReportId ActionType AccountUpn AccountDisplayName".split(),
+    "DataSecurityEvents": "Timestamp ActionType AccountUpn AccountObjectId".split(),
+    "DataSecurityBehaviors": "Timestamp ActionType AccountUpn".split(),
+    "DisruptionAndResponseEvents": "Timestamp ActionType DeviceId DeviceName".split(),
 }
 # What stands in captures for values that were taken out.
 MADE_UP = "ANONYMIZED"
