@@ -29,6 +29,10 @@ async fn a_hub_read_over_amqp_is_in_kafka_once() -> anyhow::Result<()> {
     ))?;
     let mut process = pipeline.start(&environment).await?;
     for _ in 0..moments(3) {
+        // Whoever starts when all are made may have nothing left to commit.
+        if scene.made()?.len() == EVENTS {
+            break;
+        }
         first_commit(&pipeline, Instant::now()).await;
         let moment = rand::rng().random_range(300..2000);
         tokio::time::sleep(Duration::from_millis(moment)).await;
