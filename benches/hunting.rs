@@ -14,7 +14,7 @@ use crate::rows::message;
 use crate::table::Table;
 
 /// Rows in the backlog, and in each message of it.
-pub(crate) const ROWS: usize = 100_000;
+const ROWS: usize = 100_000;
 pub(crate) const ROWS_IN_MESSAGE: usize = 100;
 /// Rows of a message that is nearly 1 MB, the most that the service takes.
 const ROWS_IN_LARGE_MESSAGE: usize = 560;
@@ -27,14 +27,14 @@ const HAPPENED: &str = "2026-05-01T09:53:10.7654321Z";
 pub(crate) async fn by_kafka(table: &mut Table) -> anyhow::Result<()> {
     let kafka = Kafka::start().await?;
     let source = |hub: &str, round: usize| kafka_endpoint(&kafka, hub, round);
-    fill(&kafka, "small", ROWS_IN_MESSAGE)?;
+    fill(&kafka, "small", ROWS, ROWS_IN_MESSAGE)?;
     costs(
         table,
         "Kafka endpoint",
         &rounds(&kafka, "small", source)?,
         "at most 12",
     );
-    fill(&kafka, "large", ROWS_IN_LARGE_MESSAGE)?;
+    fill(&kafka, "large", ROWS, ROWS_IN_LARGE_MESSAGE)?;
     let large = rounds(&kafka, "large", source)?;
     table.add(
         "  resident memory meanwhile, messages of 1 MB, the most",
@@ -48,7 +48,7 @@ pub(crate) async fn by_kafka(table: &mut Table) -> anyhow::Result<()> {
 pub(crate) async fn by_amqp(table: &mut Table) -> anyhow::Result<()> {
     let kafka = Kafka::start().await?;
     let simulation = Simulation::scripted().await?;
-    for (number, message) in messages(ROWS_IN_MESSAGE).enumerate() {
+    for (number, message) in messages(ROWS, ROWS_IN_MESSAGE).enumerate() {
         let partition = number % PARTITIONS;
         simulation.hub().put(partition, message.into_bytes());
     }
@@ -79,17 +79,17 @@ fn costs(table: &mut Table, transport: &str, rounds: &[Used], target: &str) {
     );
 }
 
-fn messages(rows: usize) -> impl Iterator<Item = String> {
-    let starts = (0..ROWS).step_by(rows);
-    starts.map(move |first| message(first, rows.min(ROWS - first), HAPPENED))
+fn messages(all: usize, rows: usize) -> impl Iterator<Item = String> {
+    let starts = (0..all).step_by(rows);
+    starts.map(move |first| message(first, rows.min(all - first), HAPPENED))
 }
 
-/// Puts the backlog into a topic, which stands for a hub.
-pub(crate) fn fill(kafka: &Kafka, hub: &str, rows: usize) -> anyhow::Result<()> {
+/// Puts a backlog of so many rows, so many in each message, into a topic, which stands for a hub.
+pub(crate) fn fill(kafka: &Kafka, hub: &str, all: usize, rows: usize) -> anyhow::Result<()> {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", kafka.address())
         .create()?;
-    for message in messages(rows) {
+    for message in messages(all, rows) {
         let record = BaseRecord::<(), _>::to(hub).payload(&message);
         producer.send(record).map_err(|(error, _)| error)?;
         producer.poll(Duration::ZERO);

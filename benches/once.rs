@@ -9,7 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tapline_e2e::services::kafka::Kafka;
 
-use crate::hunting::{ROWS, ROWS_IN_MESSAGE, fill, kafka_endpoint, sink};
+use crate::hunting::{ROWS_IN_MESSAGE, fill, kafka_endpoint, sink};
 use crate::latency::{made_at, send};
 use crate::rig::Rig;
 use crate::table::{Table, median};
@@ -22,8 +22,12 @@ const MODES: [(&str, &str); 2] = [
         ", exactly_once: true, transaction_interval_ms: 100",
     ),
 ];
+/// Rows in the backlog: several seconds of work.
+const ROWS: usize = 400_000;
 /// Times that the backlog is worked off in each mode, taking turns.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
+/// Between looks at what was delivered.
+const LOOK: Duration = Duration::from_millis(50);
 /// Few enough that the machine is not the limit.
 const EVERY: Duration = Duration::from_millis(50);
 /// Until the group has its members and the first transaction is over.
@@ -37,7 +41,7 @@ const HUB: &str = "once";
 /// From the first event that is delivered to the last.
 pub(crate) async fn throughput(table: &mut Table) -> anyhow::Result<()> {
     let kafka = Kafka::start().await?;
-    fill(&kafka, HUB, ROWS_IN_MESSAGE)?;
+    fill(&kafka, HUB, ROWS, ROWS_IN_MESSAGE)?;
     let mut rates: [Vec<f64>; 2] = Default::default();
     for round in 0..ROUNDS {
         for (mode, (_, settings)) in MODES.iter().enumerate() {
@@ -76,7 +80,7 @@ fn rate(rig: &Rig) -> anyhow::Result<f64> {
             Some((begin, before)) if delivered >= ROWS as f64 => {
                 break (now - begin).as_secs_f64() * ROWS as f64 / (delivered - before);
             }
-            _ => std::thread::sleep(Duration::from_millis(5)),
+            _ => std::thread::sleep(LOOK),
         }
     };
     let ended = process.terminate(Duration::from_secs(30));

@@ -86,7 +86,6 @@ impl Batch {
     /// Bytes that the batch keeps in memory until it is settled: bodies as read, what transforms
     /// make of them, and a flat share for each event.
     pub fn weight(&self) -> usize {
-        const PER_EVENT: usize = 512;
         // An event as read stays beside its OCSF form, which is up to twice as large (measured).
         const FORMS: usize = 3;
         let events = self
@@ -94,7 +93,7 @@ impl Batch {
             .iter()
             .chain(self.rejected.iter().map(|r| &r.event));
         events
-            .map(|event| FORMS * event.body().len() + PER_EVENT)
+            .map(|event| (FORMS - 1) * event.body().len() + event.weight())
             .sum()
     }
 

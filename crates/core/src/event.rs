@@ -169,6 +169,12 @@ impl Event {
         &self.body
     }
 
+    /// Bytes that it takes in memory, about.
+    pub fn weight(&self) -> usize {
+        const BESIDE_THE_BODY: usize = 512;
+        self.body.len() + BESIDE_THE_BODY
+    }
+
     /// What is known of it without parsing.
     pub fn meta(&self) -> &Metadata {
         &self.meta

@@ -5,6 +5,7 @@
 //! that a source may hold goes alone.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tapline_core::metrics::Gauge;
@@ -40,7 +41,7 @@ pub(crate) struct Share {
 pub(crate) struct Permit {
     budget: Budget,
     source: u64,
-    bytes: usize,
+    bytes: AtomicUsize,
 }
 
 impl Budget {
@@ -147,14 +148,24 @@ impl Share {
         Permit {
             budget: self.budget.clone(),
             source: self.source,
-            bytes,
+            bytes: bytes.into(),
+        }
+    }
+}
+
+impl Permit {
+    /// Gives back what is not needed any more.
+    pub(crate) fn shrink_to(&self, bytes: usize) {
+        let before = self.bytes.fetch_min(bytes, Ordering::Relaxed);
+        if bytes < before {
+            self.budget.give_back(self.source, before - bytes);
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.give_back(self.source, self.bytes);
+        self.budget.give_back(self.source, *self.bytes.get_mut());
     }
 }
 
@@ -196,6 +207,18 @@ mod tests {
         assert!(shares[0].take(300).now_or_never().is_some());
         drop(own);
         assert!(shares[0].take(400).now_or_never().is_some());
+    }
+
+    #[test]
+    fn what_became_smaller_gives_back_the_rest_once() {
+        let shares = shares(100, 1);
+        let permit = shares[0].take(100).now_or_never().expect("free");
+        permit.shrink_to(30);
+        permit.shrink_to(50);
+        let rest = shares[0].take(70).now_or_never();
+        assert!(rest.is_some() && shares[0].take(1).now_or_never().is_none());
+        drop(permit);
+        assert!(shares[0].take(30).now_or_never().is_some());
     }
 
     #[test]

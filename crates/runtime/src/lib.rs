@@ -19,6 +19,6 @@ pub use config::{Mistake, Mistakes, Pipeline};
 pub use filter::{FilterConfig, OneOrMore, SeverityRange};
 pub use registry::{CursorForms, Registry};
 pub use run::{
-    BUDGET, BuildFailures, DEAD_LETTERS, Ended, NotReloaded, Reload, Reloaded, Reloading, Running,
-    Runtime, Setup, StartError, Stopped,
+    BuildFailures, DEAD_LETTERS, Ended, NotReloaded, Reload, Reloaded, Reloading, Running, Runtime,
+    Setup, StartError, Stopped,
 };

@@ -11,7 +11,7 @@ use tapline_core::{Shared, Span};
 use tapline_runtime::admin::{AdminServer, Controls, Operator, ReloadRequest};
 use tapline_runtime::config::Fixed;
 use tapline_runtime::status::StatusBoard;
-use tapline_runtime::{BUDGET, DEAD_LETTERS, Ended, Pipeline, Running, Runtime, Setup, Stopped};
+use tapline_runtime::{DEAD_LETTERS, Ended, Pipeline, Running, Runtime, Setup, Stopped};
 use tokio::sync::mpsc;
 
 use crate::{plugins, reload};
@@ -58,7 +58,7 @@ impl Service {
             metrics: metrics.clone(),
             shared: Shared::default(),
             board: board.clone(),
-            budget_bytes: budget.transpose()?.unwrap_or(BUDGET),
+            budget_bytes: budget.transpose()?,
             dead_letter_bytes: DEAD_LETTERS,
             backfill,
         })

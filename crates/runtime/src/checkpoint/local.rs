@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::folder::FolderDatabase;
-use super::{CheckpointStore, Commit, Kept, Listed, StoreError, Stored, people, record};
+use super::{CheckpointStore, Commit, Kept, Listed, StoreError, Stored, Turn, people, record};
 
 /// By component and partition.
 pub(super) const CHECKPOINTS: TableDefinition<(&str, &str), &[u8]> =
@@ -88,7 +88,7 @@ impl CheckpointStore for LocalStore {
         self.work(move |database| read(database, &key)).await
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Kept, StoreError> {
+    async fn commit(&self, commit: Commit, _turn: Turn) -> Result<Kept, StoreError> {
         let (reply, done) = oneshot::channel();
         let queued = self.queue.send((commit, reply)).await;
         queued.map_err(|_| StoreError::Closed)?;
@@ -232,7 +232,6 @@ mod tests {
             changes,
             tenure: Tenure(0),
             events: Arc::default(),
-            weight: 0,
         }
     }
 
@@ -255,7 +254,7 @@ mod tests {
             step("a", "2", &[("x", None), ("z", Some("2"))]),
         ];
         for step in steps {
-            store.commit(step).await.expect("commits");
+            store.commit(step, store.turn()).await.expect("commits");
         }
         drop(store);
         tokio::task::yield_now().await;

@@ -5,6 +5,7 @@ mod local;
 mod people;
 mod record;
 mod transactional;
+mod turns;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tapline_core::{Checkpoint, Cursor, Event, PartitionKey, StreamIdentity, Tenu
 
 pub(crate) use local::LocalStore;
 pub(crate) use transactional::{Committer, TransactionalStore};
+pub(crate) use turns::Turn;
 
 use crate::settling::{Changes, SettlingLimits};
 
@@ -35,8 +37,6 @@ pub(crate) struct Commit {
     pub(crate) tenure: Tenure,
     /// Events that become visible together with the cursor; none for a store of cursors alone.
     pub(crate) events: Arc<Vec<Event>>,
-    /// Bytes that stay in memory until then.
-    pub(crate) weight: usize,
 }
 
 /// What stands in a store of a partition, without its entries.
@@ -86,8 +86,14 @@ pub(crate) trait CheckpointStore: Send + Sync {
     /// Reads what is durable of a partition; none if it was never read.
     async fn read(&self, key: &PartitionKey) -> Result<Option<Stored>, StoreError>;
 
-    /// Makes a step durable, all of it or nothing. Steps of one partition come one at a time.
-    async fn commit(&self, commit: Commit) -> Result<Kept, StoreError>;
+    /// Asks for a turn to commit a step of one partition.
+    fn turn(&self) -> Turn {
+        Turn::at_once()
+    }
+
+    /// Makes a step durable whose turn has come, all of it or nothing. Steps of one partition come one
+    /// at a time.
+    async fn commit(&self, commit: Commit, turn: Turn) -> Result<Kept, StoreError>;
 
     /// Everything that is stored, in the order of its keys.
     async fn list(&self) -> Result<Vec<Listed>, StoreError> {

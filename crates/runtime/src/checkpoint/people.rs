@@ -108,9 +108,8 @@ mod tests {
                 changes: Changes::from([put("x"), put("yy")]),
                 tenure: Tenure(0),
                 events: Arc::default(),
-                weight: 0,
             };
-            store.commit(commit).await.expect("commits");
+            store.commit(commit, store.turn()).await.expect("commits");
         }
         let entries = [(Bytes::from_static(b"z"), Bytes::new())].into();
         let stored = Stored {

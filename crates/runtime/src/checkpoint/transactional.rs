@@ -14,14 +14,13 @@ use tapline_core::metrics::{
 use tapline_core::{
     Advance, Advanced, Checkpoint, Fenced, PartitionKey, Tenure, TransactionalSink,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::turns::{Caller, Given, Turn, Turns, Waiting, line};
 use super::{CheckpointStore, Commit, Kept, StoreError, Stored, record};
 use crate::settling::SettlingLimits;
 
-/// Steps that may wait for a transaction; a partition has one at a time.
-const STEPS: usize = 1024;
 /// Events of one step; what is settled beyond goes with the next, so that a transaction ends in time.
 const STEP_EVENTS: usize = 10_000;
 /// How long a sink may take to say goodbye, within the time of the drain.
@@ -30,27 +29,18 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// The store of the partitions that lead to one transactional sink.
 pub(crate) struct TransactionalStore {
     sink: Arc<dyn TransactionalSink>,
-    queue: mpsc::Sender<Request>,
+    turns: Turns,
     received: IntCounter,
     in_flight: Gauge,
-}
-
-/// A step, and who waits for it.
-struct Request {
-    advance: Arc<Advance>,
-    weight: usize,
-    since: Instant,
-    reply: oneshot::Sender<Kept>,
 }
 
 /// Puts steps together and hands them to the sink; ends when the last store is gone.
 pub(crate) struct Committer {
     sink: Arc<dyn TransactionalSink>,
-    requests: mpsc::Receiver<Request>,
+    caller: Caller,
     /// So many bytes do not wait for more.
     enough: usize,
     sent: IntCounter,
-    in_flight: Gauge,
     took: Histogram,
 }
 
@@ -61,21 +51,19 @@ impl TransactionalStore {
         metrics: &ComponentMetrics,
         enough: usize,
     ) -> (Self, Committer) {
-        let (queue, requests) = mpsc::channel(STEPS);
-        let in_flight = metrics.gauge(&IN_FLIGHT_EVENTS, &[]);
+        let (turns, caller) = line();
         let committer = Committer {
             sink: Arc::clone(&sink),
-            requests,
+            caller,
             enough,
             sent: metrics.counter(&SENT_EVENTS, &[]),
-            in_flight: in_flight.clone(),
             took: metrics.histogram(&SINK_DELIVERY_SECONDS, &[]),
         };
         let store = Self {
             sink,
-            queue,
+            turns,
             received: metrics.counter(&RECEIVED_EVENTS, &[]),
-            in_flight,
+            in_flight: metrics.gauge(&IN_FLIGHT_EVENTS, &[]),
         };
         (store, committer)
     }
@@ -139,28 +127,17 @@ impl CheckpointStore for TransactionalStore {
         Ok(Some(Stored { stream, checkpoint }))
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Kept, StoreError> {
+    fn turn(&self) -> Turn {
+        self.turns.take()
+    }
+
+    async fn commit(&self, commit: Commit, turn: Turn) -> Result<Kept, StoreError> {
         let events = commit.events.len();
         self.received.inc_by(events as u64);
         self.in_flight.add(events as f64);
-        let (reply, kept) = oneshot::channel();
-        let request = Request {
-            weight: commit.weight,
-            advance: Arc::new(Advance {
-                record: record::encode(&commit.stream, &commit.cursor).into(),
-                key: commit.key,
-                tenure: commit.tenure,
-                changes: commit.changes,
-                events: commit.events,
-            }),
-            since: Instant::now(),
-            reply,
-        };
-        // Nobody commits any more where another process took our place, or all is given up.
-        if self.queue.send(request).await.is_err() {
-            return Ok(Kept::Void);
-        }
-        Ok(kept.await.unwrap_or(Kept::Void))
+        let kept = turn.give(commit).await;
+        self.in_flight.sub(events as f64);
+        Ok(kept)
     }
 }
 
@@ -175,9 +152,14 @@ impl Committer {
     }
 
     async fn commit_all(&mut self, stopping: &mut watch::Receiver<bool>) -> Result<(), Fenced> {
-        let mut batch = Vec::new();
-        while self.gather(&mut batch, stopping).await {
-            self.commit(std::mem::take(&mut batch)).await?;
+        while let Some(waiting) = self.gather(stopping).await {
+            let mut steps = Vec::with_capacity(waiting.len());
+            for partition in waiting {
+                steps.extend(partition.take().await);
+            }
+            if !steps.is_empty() {
+                self.commit(steps).await?;
+            }
         }
         if timeout(GOODBYE, self.sink.close()).await.is_err() {
             tracing::warn!("sink did not close in time");
@@ -185,67 +167,65 @@ impl Committer {
         Ok(())
     }
 
-    /// Waits for steps and for what may share their transaction; false if none will come.
-    async fn gather(
-        &mut self,
-        batch: &mut Vec<Request>,
-        stopping: &mut watch::Receiver<bool>,
-    ) -> bool {
-        let Some(first) = self.requests.recv().await else {
-            return false;
-        };
+    /// Waits for partitions that have a step, and for what may share their transaction; none if no
+    /// more will come.
+    async fn gather(&mut self, stopping: &mut watch::Receiver<bool>) -> Option<Vec<Waiting>> {
+        let first = self.caller.next().await?;
         let due = first.since + self.sink.interval();
-        let mut weight = first.weight;
-        batch.push(first);
-        while weight < self.enough && batch.len() < STEPS {
+        let scale = self.caller.scale();
+        let mut waiting = vec![first];
+        loop {
             tokio::select! {
                 biased;
-                more = self.requests.recv() => match more {
-                    Some(more) => {
-                        weight += more.weight;
-                        batch.push(more);
-                    }
-                    None => return true,
+                more = self.caller.next() => match more {
+                    Some(more) => waiting.push(more),
+                    None => break,
                 },
-                () = sleep_until(due) => return true,
+                () = scale.reaches(self.enough) => break,
+                () = sleep_until(due) => break,
                 // An error means that nobody runs the pipeline any more.
-                _ = stopping.wait_for(|stopping| *stopping) => return true,
+                _ = stopping.wait_for(|stopping| *stopping) => break,
             }
         }
-        true
+        Some(waiting)
     }
 
-    async fn commit(&self, batch: Vec<Request>) -> Result<(), Fenced> {
+    async fn commit(&self, steps: Vec<Given>) -> Result<(), Fenced> {
         let begin = Instant::now();
-        let steps = batch.iter().map(|one| Arc::clone(&one.advance)).collect();
-        let advanced = self.sink.commit(steps).await;
+        let (advances, replies): (Vec<_>, Vec<_>) = steps
+            .into_iter()
+            .map(|Given { commit, reply }| (Arc::new(advance(commit)), reply))
+            .unzip();
+        let advanced = self.sink.commit(advances.clone()).await;
         self.took.observe(begin.elapsed().as_secs_f64());
-        let advanced = match advanced {
-            Ok(advanced) => advanced,
-            Err(fenced) => {
-                batch
-                    .into_iter()
-                    .for_each(|one| self.answer(one, Advanced::Void));
-                return Err(fenced);
-            }
-        };
-        for (one, advanced) in batch.into_iter().zip(advanced) {
-            self.answer(one, advanced);
+        // Whoever gets no answer takes its step for void.
+        let advanced = advanced?;
+        for ((advance, advanced), reply) in advances.iter().zip(advanced).zip(replies) {
+            let kept = self.kept(advance, advanced);
+            // Nobody waits any more if the partition was abandoned meanwhile.
+            let _abandoned = reply.send(kept);
         }
         Ok(())
     }
 
-    fn answer(&self, request: Request, advanced: Advanced) {
-        let events = request.advance.events.len();
-        self.in_flight.sub(events as f64);
-        let kept = match advanced {
+    fn kept(&self, advance: &Advance, advanced: Advanced) -> Kept {
+        match advanced {
             Advanced::Durable { rejected } => {
-                self.sent.inc_by(events.saturating_sub(rejected) as u64);
+                let sent = advance.events.len().saturating_sub(rejected);
+                self.sent.inc_by(sent as u64);
                 Kept::Durable
             }
             Advanced::Void => Kept::Void,
-        };
-        // Nobody waits any more if the partition was abandoned meanwhile.
-        let _abandoned = request.reply.send(kept);
+        }
+    }
+}
+
+fn advance(commit: Commit) -> Advance {
+    Advance {
+        record: record::encode(&commit.stream, &commit.cursor).into(),
+        key: commit.key,
+        tenure: commit.tenure,
+        changes: commit.changes,
+        events: commit.events,
     }
 }

@@ -289,6 +289,7 @@ impl Host {
             key,
             stream,
             tenure,
+            turn: None,
             told_to_stop: false,
         };
         self.engine.partitions.spawn(pipe.run());

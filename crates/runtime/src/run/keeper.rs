@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::engine::Engine;
 use super::hold::Hold;
-use super::ledger::{Ledger, Staged};
+use super::ledger::Ledger;
 use super::pipe::Held;
-use crate::checkpoint::{CheckpointStore, Commit, Kept, StoreError};
+use crate::checkpoint::{CheckpointStore, Commit, Kept, StoreError, Turn};
 use crate::settling::{Changes, Step};
 use crate::status::{State, Trouble};
 
@@ -39,6 +39,8 @@ pub(super) struct Keeper {
     /// Whoever changes the checkpoint from outside.
     pub(super) holds: mpsc::Receiver<Hold>,
     pub(super) counters: KeeperCounters,
+    /// Asked for when there is something to commit.
+    pub(super) turn: Option<Turn>,
     pub(super) told_to_stop: bool,
 }
 
@@ -62,14 +64,17 @@ impl KeeperCounters {
 impl Keeper {
     /// Runs until no batch is open and none will come, or everything is given up.
     pub(super) async fn run(mut self) {
-        while self.turn().await {}
+        while self.go_on().await {}
         self.last_commit().await;
         let left = self.ledger.close();
         self.engine.add_unsettled(left as u64);
         self.show(State::Stopped);
     }
 
-    async fn turn(&mut self) -> bool {
+    async fn go_on(&mut self) -> bool {
+        if !self.may_step() {
+            return self.wait(None).await;
+        }
         match self.ledger.step(Instant::now()) {
             Step::Commit { cursor, changes } => self.commit(cursor, changes).await,
             Step::Rewind { repeats } => self.rewind(repeats).await,
@@ -78,12 +83,25 @@ impl Keeper {
         }
     }
 
+    /// Whether the next step, if it is a commit, has its turn.
+    fn may_step(&mut self) -> bool {
+        let Some(bytes) = self.ledger.settled_bytes() else {
+            self.turn = None;
+            return true;
+        };
+        let turn = self.turn.get_or_insert_with(|| self.store.turn());
+        turn.weigh(bytes);
+        turn.has_come()
+    }
+
     async fn wait(&mut self, until: Option<Instant>) -> bool {
         let engine = Arc::clone(&self.engine);
         let store = Arc::clone(&self.store);
         let is_ours = !self.ledger.is_revoked();
+        let is_in_line = self.turn.as_mut().is_some_and(|turn| !turn.has_come());
         tokio::select! {
             () = self.ledger.changed() => true,
+            () = comes(&mut self.turn), if is_in_line => true,
             () = store.tenure_over(&self.key, self.tenure), if is_ours => self.revoke(),
             () = until_then(until) => true,
             Some(hold) = self.holds.recv() => self.hold(hold).await,
@@ -97,6 +115,7 @@ impl Keeper {
 
     /// Stands still until the checkpoint was changed, or was not after all.
     async fn hold(&mut self, hold: Hold) -> bool {
+        self.turn = None;
         if hold.held.send(()).is_err() {
             return true;
         }
@@ -153,12 +172,13 @@ impl Keeper {
     }
 
     /// Repeats until it is durable or void; false if everything is given up before.
-    async fn commit(&self, cursor: Cursor, changes: Changes) -> bool {
+    async fn commit(&mut self, cursor: Cursor, changes: Changes) -> bool {
         let (commit, _held) = self.step(cursor, changes);
         let mut failed = false;
         let kept = loop {
+            let turn = self.turn.take().unwrap_or_else(|| self.store.turn());
             let kept = tokio::select! {
-                kept = self.store.commit(commit.clone()) => kept,
+                kept = self.store.commit(commit.clone(), turn) => kept,
                 () = self.engine.abandoned() => return false,
             };
             match kept {
@@ -194,17 +214,10 @@ impl Keeper {
     /// The step, and what its batches hold in memory until it is durable.
     fn step(&self, cursor: Cursor, changes: Changes) -> (Commit, Vec<Arc<Held>>) {
         let mut events = Vec::new();
-        let mut weight = 0;
         let mut held = Vec::new();
-        for staged in self.ledger.take_staged() {
-            let Staged {
-                events: mut more,
-                weight: bytes,
-                held: memory,
-            } = staged;
-            events.append(&mut more);
-            weight += bytes;
-            held.push(memory);
+        for mut staged in self.ledger.take_staged() {
+            events.append(&mut staged.events);
+            held.push(staged.held);
         }
         let commit = Commit {
             key: self.key.clone(),
@@ -213,7 +226,6 @@ impl Keeper {
             changes,
             tenure: self.tenure,
             events: Arc::new(events),
-            weight,
         };
         (commit, held)
     }
@@ -247,12 +259,17 @@ impl Keeper {
     }
 
     /// What settled before the end is kept, if the store takes it at once.
-    async fn last_commit(&self) {
+    async fn last_commit(&mut self) {
         self.ledger.hurry();
         if let Step::Commit { cursor, changes } = self.ledger.step(Instant::now()) {
             let (commit, _held) = self.step(cursor, changes);
+            let mut turn = self.turn.take().unwrap_or_else(|| self.store.turn());
+            let kept = async {
+                turn.comes().await;
+                self.store.commit(commit.clone(), turn).await
+            };
             let kept = tokio::select! {
-                kept = self.store.commit(commit.clone()) => kept,
+                kept = kept => kept,
                 () = last_chance(&self.engine) => return,
             };
             match kept {
@@ -352,6 +369,14 @@ impl Keeper {
 async fn last_chance(engine: &Engine) {
     engine.abandoned().await;
     sleep(LAST_CHANCE).await;
+}
+
+/// Completes when a turn comes. Cancel-safe.
+async fn comes(turn: &mut Option<Turn>) {
+    match turn {
+        Some(turn) => turn.comes().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn until_then(until: Option<Instant>) {

@@ -79,6 +79,13 @@ impl Ledger {
         }
     }
 
+    /// Bytes that wait with what could be committed now; none if nothing could be.
+    pub(super) fn settled_bytes(&self) -> Option<usize> {
+        let is_settled = self.settling().is_front_settled();
+        let weights = || self.staged().values().map(|staged| staged.weight).sum();
+        is_settled.then(weights)
+    }
+
     /// The events that the commit under way covers, in reading order.
     pub(super) fn take_staged(&self) -> Vec<Staged> {
         let committing = self.settling().committing();

@@ -47,7 +47,7 @@ pub use ending::Stopped;
 use engine::Engine;
 pub(crate) use hold::{OpenPartitions, Restless};
 pub use reload::{NotReloaded, Reload, Reloaded, Reloading};
-pub use setup::{BUDGET, DEAD_LETTERS, Setup};
+pub use setup::{DEAD_LETTERS, Setup};
 use starting::{Before, Started, Starter, start_dead_letters};
 pub use starting::{BuildFailures, StartError};
 use unit::{SinkUnit, SourceUnit, Unit};
@@ -120,7 +120,7 @@ impl Runtime {
             engine: Arc::clone(&engine),
             transactional: Vec::new(),
             dead_letters: dead_letters.clone(),
-            budget: Budget::new(setup.budget_bytes, gauge),
+            budget: Budget::new(setup.budget(), gauge),
             ends_refused: true,
             unfinished: Arc::default(),
         };

@@ -52,7 +52,7 @@ pub(super) struct PipeCounters {
 
 /// What a batch holds until its last ticket is settled, and what is staged of it is durable.
 pub(super) struct Held {
-    _permit: Permit,
+    permit: Permit,
     in_flight: Gauge,
     events: f64,
 }
@@ -155,17 +155,20 @@ impl Pipe {
         });
         self.mark(&mut batch, &ticket);
         self.pass_on(batch, events, &ticket).await;
-        self.stage(seq, weight, held);
+        self.stage(seq, held);
         ticket.settle(Verdict::Delivered);
     }
 
     /// Events for a transaction are settled as far as their batch goes: it is durable only after
     /// they are.
-    fn stage(&mut self, seq: Seq, weight: usize, held: Arc<Held>) {
+    fn stage(&mut self, seq: Seq, held: Arc<Held>) {
         let mut events = self.flow.take_staged();
         if events.is_empty() {
             return;
         }
+        // What they were made of is gone.
+        let weight = events.iter().map(Event::weight).sum();
+        held.permit.shrink_to(weight);
         let tickets: Vec<Ticket> = events.iter_mut().filter_map(Event::detach).collect();
         self.ledger.stage(
             seq,
@@ -189,7 +192,7 @@ impl Pipe {
 
     fn hold(&self, permit: Permit, events: usize) -> Held {
         let held = Held {
-            _permit: permit,
+            permit,
             in_flight: self.counters.in_flight.clone(),
             events: events as f64,
         };

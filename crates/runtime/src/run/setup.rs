@@ -10,8 +10,11 @@ use tapline_core::{NetworkSettings, Shared, Span};
 use crate::status::StatusBoard;
 use crate::topology::Topology;
 
-/// Default of [`Setup::budget_bytes`].
-pub const BUDGET: usize = 12 << 20;
+/// Bytes of unsettled events in memory.
+const BUDGET: usize = 12 << 20;
+/// The same with a sink that makes events and cursors durable together: what a transaction holds cannot
+/// be read beside it.
+const TRANSACTIONAL_BUDGET: usize = 2 * BUDGET;
 /// Default of [`Setup::dead_letter_bytes`].
 pub const DEAD_LETTERS: u64 = 1 << 30;
 
@@ -38,8 +41,9 @@ pub struct Setup {
     pub shared: Shared,
     /// Where states are shown.
     pub board: StatusBoard,
-    /// Bytes of unsettled events in memory, [`BUDGET`] unless there is a reason.
-    pub budget_bytes: usize,
+    /// Bytes of unsettled events in memory; without a reason 12 MiB, and 24 MiB with a transactional
+    /// sink.
+    pub budget_bytes: Option<usize>,
     /// Bytes of dead letters on disk, [`DEAD_LETTERS`] unless there is a reason.
     pub dead_letter_bytes: u64,
     /// What the sources are to read, and then end, instead of following their streams. Every source
@@ -66,9 +70,17 @@ impl Setup {
             shutdown: SHUTDOWN,
             metrics,
             shared: Shared::default(),
-            budget_bytes: BUDGET,
+            budget_bytes: None,
             dead_letter_bytes: DEAD_LETTERS,
             backfill: None,
         }
+    }
+
+    pub(super) fn budget(&self) -> usize {
+        let default = match self.topology.transactional.is_empty() {
+            true => BUDGET,
+            false => TRANSACTIONAL_BUDGET,
+        };
+        self.budget_bytes.unwrap_or(default)
     }
 }

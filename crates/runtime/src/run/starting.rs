@@ -155,8 +155,7 @@ impl Starter {
         });
         let sinks = sinks.collect();
         let transactional = transactional.into_iter();
-        let transactional =
-            transactional.map(|built| self.transactional(built, setup.budget_bytes));
+        let transactional = transactional.map(|built| self.transactional(built, setup.budget()));
         let transactional = transactional.collect();
         // Every source has its share before any of them takes of it.
         let shared: Vec<_> = sources

@@ -234,6 +234,12 @@ impl<W> Settling<W> {
         self.open_events().max(self.void_events)
     }
 
+    /// Whether there is something to commit, and no commit under way.
+    pub(crate) fn is_front_settled(&self) -> bool {
+        let front = self.open.front().and_then(|open| open.outcome);
+        self.committing == 0 && front == Some(Outcome::Settled)
+    }
+
     fn settled_prefix(&self) -> usize {
         let settled = |open: &&Open<W>| open.outcome == Some(Outcome::Settled);
         self.open.iter().take_while(settled).count()

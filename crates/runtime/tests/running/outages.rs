@@ -53,7 +53,7 @@ async fn a_slow_sink_bounds_what_is_read() {
     let mut numbers = Counting::to(100_000);
     numbers.body = 1024;
     let mut setup = setup(folder.path(), line(&numbers, &lake));
-    setup.budget_bytes = 256 << 10;
+    setup.budget_bytes = Some(256 << 10);
     setup.shutdown = Duration::from_secs(1);
     let running = Runtime::start(setup).await.expect("starts");
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -81,7 +81,7 @@ async fn a_blocked_sink_does_not_stop_an_unrelated_pipeline() {
         ..Topology::default()
     };
     let mut setup = setup(folder.path(), topology);
-    setup.budget_bytes = 1 << 20;
+    setup.budget_bytes = Some(1 << 20);
     let running = Runtime::start(setup).await.expect("starts");
     lake.has(5000).await;
     assert_eq!(lake.delivered(), up_to(5000));

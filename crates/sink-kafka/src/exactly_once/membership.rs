@@ -4,7 +4,9 @@
 //! place at once, and the one before hears that it is fenced.
 
 use std::ffi::CStr;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::bindings::{rd_kafka_mem_free, rd_kafka_memberid};
@@ -26,10 +28,58 @@ use super::topics::Names;
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// A consumer that reads nothing and only has a place.
-pub(super) type Member = StreamConsumer<Callbacks>;
+pub(super) struct Member(Option<Placed>);
+
+type Placed = StreamConsumer<Callbacks>;
+
+impl Member {
+    /// The name that the group gave it last; empty while it is taken in anew.
+    pub(super) fn name(&self) -> String {
+        name(&**self)
+    }
+
+    /// It says nothing more on the board.
+    pub(super) fn retire(&self) {
+        let context = self.context();
+        context.is_retired.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Deref for Member {
+    type Target = Placed;
+
+    fn deref(&self) -> &Placed {
+        self.0.as_ref().expect("gone only once it is dropped")
+    }
+}
+
+impl Drop for Member {
+    /// Whoever drops it does not wait: librdkafka may take long, and the group hears nothing, since
+    /// the place of a static member is kept for it.
+    fn drop(&mut self) {
+        self.retire();
+        let placed = self.0.take();
+        let closing = std::thread::Builder::new().name("leave-group".to_owned());
+        // Without a thread the consumer was dropped here.
+        if let Err(error) = closing.spawn(move || drop(placed)) {
+            debug!(%error, "a consumer was closed in place");
+        }
+    }
+}
 
 /// Turns callbacks into entries of the board.
-pub(super) struct Callbacks(Arc<Board>);
+pub(super) struct Callbacks {
+    board: Arc<Board>,
+    /// Another member may write on the board now.
+    is_retired: AtomicBool,
+}
+
+impl Callbacks {
+    fn board(&self) -> Option<&Board> {
+        let is_retired = self.is_retired.load(Ordering::Relaxed);
+        (!is_retired).then_some(&*self.board)
+    }
+}
 
 impl ClientContext for Callbacks {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -45,12 +95,13 @@ impl ConsumerContext for Callbacks {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Revoke(list) => {
+                let Some(board) = self.board() else { return };
                 let shares = shares(list);
                 info!(shares = shares.len(), "shares taken away");
                 if consumer.assignment_lost() {
-                    self.0.given_up();
+                    board.given_up();
                 }
-                self.0.revoked(&shares);
+                board.revoked(&shares);
             }
             Rebalance::Error(error) => debug!(%error, "group"),
             Rebalance::Assign(_) => {}
@@ -58,6 +109,7 @@ impl ConsumerContext for Callbacks {
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Some(board) = self.board() else { return };
         let Ok(assignment) = consumer.assignment() else {
             return;
         };
@@ -67,9 +119,9 @@ impl ConsumerContext for Callbacks {
                 debug!(%error, "a control partition is not paused");
             }
             info!(shares = list.count(), "shares gained");
-            self.0.taken_in(name(consumer));
+            board.taken_in(name(consumer));
         }
-        self.0.assigned(shares(&assignment));
+        board.assigned(shares(&assignment));
     }
 }
 
@@ -104,9 +156,13 @@ pub(super) fn join(
     }
     config.set("group.id", &names.group);
     config.set("group.instance.id", &names.identity);
-    let member: Member = config.create_with_context(Callbacks(Arc::clone(board)))?;
-    member.subscribe(&[&names.control])?;
-    Ok(member)
+    let callbacks = Callbacks {
+        board: Arc::clone(board),
+        is_retired: AtomicBool::new(false),
+    };
+    let placed: Placed = config.create_with_context(callbacks)?;
+    placed.subscribe(&[&names.control])?;
+    Ok(Member(Some(placed)))
 }
 
 /// Serves the group until the consumer is of no more use. Cancel-safe.
@@ -119,7 +175,7 @@ pub(super) async fn serve(member: &Member, board: &Board) {
         };
         debug!(%error, "told by the group");
         // A member that was given up and asks again may be told of its own last question.
-        if is_fenced(member) && board.is_known_as(&name(member)) {
+        if is_fenced(member) && board.is_known_as(&member.name()) {
             board.fence();
         }
         if member.client().fatal_error().is_some() {
@@ -166,12 +222,10 @@ pub(super) fn offsets(names: &Names, share: i32) -> TopicPartitionList {
     list
 }
 
-/// The name that the group gave a member last; empty while it is taken in anew.
-///
 /// librdkafka asks for another name without a word when the group has given the old one up, and only
 /// tells what is ours under the new one once it knows.
 #[expect(unsafe_code, reason = "rdkafka does not hand out the name")]
-pub(super) fn name(consumer: &impl Consumer<Callbacks>) -> String {
+fn name(consumer: &impl Consumer<Callbacks>) -> String {
     let client = consumer.client().native_ptr();
     // SAFETY: the handle is valid while the consumer lives. What comes back is null, or a string with
     // a zero byte at its end that is ours to give back.

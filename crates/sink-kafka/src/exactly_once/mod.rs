@@ -39,7 +39,7 @@ use tapline_core::{
     TransactionalConfig, TransactionalSink,
 };
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use self::board::Board;
 use self::client::{Client, Clients};
@@ -54,6 +54,9 @@ use crate::troubles::Troubles;
 
 /// Between attempts of what the cluster refused: doubles from the first to the last.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How long the cluster takes to mark the end of a transaction. A next one that comes before is
+/// refused, and librdkafka asks again only after 20 ms.
+const MARKING: Duration = Duration::from_millis(5);
 /// Requests for what is durable wait so long for others, since one reading serves all.
 const GATHER: Duration = Duration::from_millis(20);
 
@@ -71,6 +74,8 @@ pub(crate) struct ExactlyOnce {
     member: watch::Sender<Option<Arc<Member>>>,
     wanted: Mutex<Wanted>,
     is_wanted: Notify,
+    /// Before this the next transaction would be refused.
+    marked: Mutex<Instant>,
     troubles: Arc<Troubles>,
     metrics: ComponentMetrics,
 }
@@ -113,6 +118,7 @@ impl ExactlyOnce {
             member: watch::Sender::new(None),
             wanted: Mutex::default(),
             is_wanted: Notify::new(),
+            marked: Mutex::new(Instant::now()),
             troubles: Arc::default(),
             metrics: cx.metrics.clone(),
         })
@@ -128,6 +134,7 @@ impl ExactlyOnce {
                     let member = Arc::new(member);
                     self.member.send_replace(Some(Arc::clone(&member)));
                     membership::serve(&member, &self.board).await;
+                    member.retire();
                     self.member.send_replace(None);
                     self.board.given_up();
                     self.board.assigned([]);
@@ -196,7 +203,7 @@ impl ExactlyOnce {
         let names = self.names.clone();
         let asked = move || {
             let place = membership::prove(&member, &names, share);
-            (place, membership::name(&*member))
+            (place, member.name())
         };
         match tokio::task::spawn_blocking(asked).await {
             // A member that is taken in anew asks under no name, and hears of its own last one.
@@ -263,7 +270,7 @@ impl ExactlyOnce {
         let member = self.member().await;
         let metadata = membership::metadata(&member)?;
         // Whoever is known by another name now has nothing of before, also if it was not told yet.
-        if !self.board.is_known_as(&membership::name(&*member)) {
+        if !self.board.is_known_as(&member.name()) {
             return None;
         }
         let share = self.board.any_share().unwrap_or(0);
@@ -274,6 +281,10 @@ impl ExactlyOnce {
         let ours = (0..steps.len()).filter(is_ours).collect();
         let offsets = membership::offsets(&self.names, share);
         Some((Proof { offsets, metadata }, ours))
+    }
+
+    fn marked(&self) -> std::sync::MutexGuard<'_, Instant> {
+        self.marked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn attempt(
@@ -299,6 +310,7 @@ impl ExactlyOnce {
 
     /// What became of all steps that were asked for, of which `ours` were in the transaction.
     fn committed(&self, asked: usize, ours: &[usize], aside: &Aside) -> Vec<Advanced> {
+        *self.marked() = Instant::now() + MARKING;
         self.count("committed");
         self.count_aside(aside);
         self.board.tell(None);
@@ -414,6 +426,8 @@ impl TransactionalSink for ExactlyOnce {
         let mut wait = AGAIN.0;
         loop {
             let client = self.client().await?;
+            let marked = *self.marked();
+            sleep_until(marked).await;
             let Some((proof, ours)) = self.still_ours(&steps).await else {
                 sleep(wait).await;
                 continue;

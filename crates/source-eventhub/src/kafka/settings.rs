@@ -35,6 +35,10 @@ const DEFAULTS: &[(&str, &str)] = &[
     // A full queue is looked at again after this time. With the default of 1000 and a queue this
     // small, 1 MB a second of a partition is the most that is read (measured).
     ("fetch.queue.backoff.ms", "10"),
+    // librdkafka asks a broker one question at a time, about the partitions whose queues have room. With
+    // the default of 500 and some partitions at their end, the others wait so long for each queue that
+    // they emptied: 4,000 records a second instead of 60,000 (measured).
+    ("fetch.wait.max.ms", "20"),
     // With the default of 10 s an outage ends 8 to 12 s late (measured with the sink).
     ("reconnect.backoff.max.ms", "1000"),
     // A partition that was added to a hub is found within this time.

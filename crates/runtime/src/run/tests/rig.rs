@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::budget::Budget;
-use crate::checkpoint::{CheckpointStore, Commit, Kept, StoreError, Stored};
+use crate::checkpoint::{CheckpointStore, Commit, Kept, StoreError, Stored, Turn};
 use crate::dead_letters::DeadLetters;
 use crate::run::engine::Engine;
 use crate::run::flow::{Entrance, Plan};
@@ -62,7 +62,7 @@ impl CheckpointStore for Flaky {
         Ok(self.stored.lock().expect("whole").get(key).cloned())
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Kept, StoreError> {
+    async fn commit(&self, commit: Commit, _turn: Turn) -> Result<Kept, StoreError> {
         self.check()?;
         let checkpoint = Checkpoint {
             cursor: commit.cursor,
