@@ -175,6 +175,16 @@ impl Event {
         self.body.len() + BESIDE_THE_BODY
     }
 
+    /// Copies what is part of something larger, such as the message it came in, so that nothing
+    /// else stays in memory for its sake.
+    pub fn own(&mut self) {
+        if !self.body.is_unique() {
+            self.body = Bytes::copy_from_slice(&self.body);
+        }
+        let device = &mut self.meta.device;
+        *device = device.take().map(|text| Text::from(&*text));
+    }
+
     /// What is known of it without parsing.
     pub fn meta(&self) -> &Metadata {
         &self.meta

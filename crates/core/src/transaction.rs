@@ -134,6 +134,9 @@ pub trait TransactionalSink: Send + Sync {
     /// Reads what is durable of a partition that is ours. Cancel-safe.
     async fn recover(&self, key: &PartitionKey) -> Durable;
 
+    /// Waits until a transaction may begin. Cancel-safe.
+    async fn ready(&self) {}
+
     /// Commits steps in one transaction; returns what became of each, in their order. Steps whose
     /// tenure is over are void.
     ///

@@ -17,12 +17,12 @@ use tapline_core::{
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::turns::{Caller, Given, Turn, Turns, Waiting, line};
+use super::turns::{Called, Caller, Given, Turn, Turns, line};
 use super::{CheckpointStore, Commit, Kept, StoreError, Stored, record};
 use crate::settling::SettlingLimits;
 
 /// Events of one step; what is settled beyond goes with the next, so that a transaction ends in time.
-const STEP_EVENTS: usize = 10_000;
+const STEP_EVENTS: usize = 2_500;
 /// How long a sink may take to say goodbye, within the time of the drain.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -134,10 +134,24 @@ impl CheckpointStore for TransactionalStore {
     async fn commit(&self, commit: Commit, turn: Turn) -> Result<Kept, StoreError> {
         let events = commit.events.len();
         self.received.inc_by(events as u64);
-        self.in_flight.add(events as f64);
-        let kept = turn.give(commit).await;
-        self.in_flight.sub(events as f64);
-        Ok(kept)
+        let _in_flight = InFlight::new(&self.in_flight, events);
+        Ok(turn.give(commit).await)
+    }
+}
+
+/// Events that are counted for as long as it lives.
+struct InFlight<'a>(&'a Gauge, f64);
+
+impl<'a> InFlight<'a> {
+    fn new(gauge: &'a Gauge, events: usize) -> Self {
+        gauge.add(events as f64);
+        Self(gauge, events as f64)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.sub(self.1);
     }
 }
 
@@ -152,10 +166,10 @@ impl Committer {
     }
 
     async fn commit_all(&mut self, stopping: &mut watch::Receiver<bool>) -> Result<(), Fenced> {
-        while let Some(waiting) = self.gather(stopping).await {
-            let mut steps = Vec::with_capacity(waiting.len());
-            for partition in waiting {
-                steps.extend(partition.take().await);
+        while let Some(called) = self.gather(stopping).await {
+            let mut steps = Vec::with_capacity(called.len());
+            for partition in called {
+                steps.extend(partition.step().await);
             }
             if !steps.is_empty() {
                 self.commit(steps).await?;
@@ -167,27 +181,18 @@ impl Committer {
         Ok(())
     }
 
-    /// Waits for partitions that have a step, and for what may share their transaction; none if no
-    /// more will come.
-    async fn gather(&mut self, stopping: &mut watch::Receiver<bool>) -> Option<Vec<Waiting>> {
-        let first = self.caller.next().await?;
-        let due = first.since + self.sink.interval();
-        let scale = self.caller.scale();
-        let mut waiting = vec![first];
-        loop {
-            tokio::select! {
-                biased;
-                more = self.caller.next() => match more {
-                    Some(more) => waiting.push(more),
-                    None => break,
-                },
-                () = scale.reaches(self.enough) => break,
-                () = sleep_until(due) => break,
-                // An error means that nobody runs the pipeline any more.
-                _ = stopping.wait_for(|stopping| *stopping) => break,
-            }
+    /// Waits for partitions that have a step, and for what may share their transaction, and calls
+    /// them; none if no more will come.
+    async fn gather(&mut self, stopping: &mut watch::Receiver<bool>) -> Option<Vec<Called>> {
+        let since = self.caller.first().await?;
+        tokio::select! {
+            () = self.caller.reaches(self.enough) => {}
+            () = sleep_until(since + self.sink.interval()) => {}
+            // An error means that nobody runs the pipeline any more.
+            _ = stopping.wait_for(|stopping| *stopping) => {}
         }
-        Some(waiting)
+        self.sink.ready().await;
+        Some(self.caller.call(self.enough))
     }
 
     async fn commit(&self, steps: Vec<Given>) -> Result<(), Fenced> {

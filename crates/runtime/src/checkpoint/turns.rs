@@ -2,10 +2,11 @@
 //!
 //! A step is put together only when its turn has come: what settles until then goes with it.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::{Commit, Kept};
@@ -26,67 +27,80 @@ pub(super) struct Given {
     pub(super) reply: oneshot::Sender<Kept>,
 }
 
-/// What all in line have together.
-#[derive(Default)]
-struct Line {
-    bytes: AtomicUsize,
-    grown: Notify,
-}
-
-/// What one of them added to it.
+/// How much waits with a place, shared with the line.
 struct Load {
+    bytes: Arc<AtomicUsize>,
     line: Arc<Line>,
-    bytes: usize,
 }
 
 /// The end of the line.
-pub(super) struct Turns {
-    line: Arc<Line>,
-    waiting: mpsc::UnboundedSender<Waiting>,
-}
+pub(super) struct Turns(Arc<Line>);
 
 /// The head of the line.
-pub(super) struct Caller {
-    line: Arc<Line>,
-    waiting: mpsc::UnboundedReceiver<Waiting>,
+pub(super) struct Caller(Arc<Line>);
+
+#[derive(Default)]
+struct Line {
+    state: Mutex<State>,
+    /// Wakes the caller; there is only one.
+    changed: Notify,
 }
 
-/// Tells how much waits.
-pub(super) struct Scale(Arc<Line>);
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    /// Nobody takes a place any more.
+    is_closed: bool,
+    /// Nobody calls any more.
+    is_deserted: bool,
+}
 
-/// A partition in line.
-pub(super) struct Waiting {
-    pub(super) since: Instant,
+struct Waiting {
+    since: Instant,
+    bytes: Arc<AtomicUsize>,
     call: oneshot::Sender<()>,
     step: oneshot::Receiver<Given>,
 }
 
+/// A partition that was called.
+pub(super) struct Called(oneshot::Receiver<Given>);
+
 /// A line in which nobody stands yet.
 pub(super) fn line() -> (Turns, Caller) {
     let line = Arc::<Line>::default();
-    let (sender, waiting) = mpsc::unbounded_channel();
-    let turns = Turns {
-        line: Arc::clone(&line),
-        waiting: sender,
-    };
-    (turns, Caller { line, waiting })
+    (Turns(Arc::clone(&line)), Caller(line))
+}
+
+impl Line {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Turns {
-    /// Takes a place in line.
+    /// Takes a place in line. Where nobody calls any more, the turn has come and nobody takes the
+    /// step.
     pub(super) fn take(&self) -> Turn {
         let (call, called) = oneshot::channel();
         let (step, given) = oneshot::channel();
+        let bytes = Arc::<AtomicUsize>::default();
         let waiting = Waiting {
             since: Instant::now(),
+            bytes: Arc::clone(&bytes),
             call,
             step: given,
         };
-        // Where nobody calls any more, the turn has come, and nobody takes the step.
-        let _unheard = self.waiting.send(waiting);
+        {
+            let mut state = self.0.state();
+            if !state.is_deserted {
+                state.waiting.push_back(waiting);
+            }
+        }
+        self.0.changed.notify_one();
         let load = Load {
-            line: Arc::clone(&self.line),
-            bytes: 0,
+            bytes,
+            line: Arc::clone(&self.0),
         };
         Turn(Some(Place {
             load,
@@ -94,6 +108,13 @@ impl Turns {
             has_come: false,
             step,
         }))
+    }
+}
+
+impl Drop for Turns {
+    fn drop(&mut self) {
+        self.0.state().is_closed = true;
+        self.0.changed.notify_one();
     }
 }
 
@@ -114,10 +135,9 @@ impl Turn {
 
     /// Completes when it does. Cancel-safe.
     pub(crate) async fn comes(&mut self) {
-        if self.has_come() {
-            return;
-        }
-        if let Some(place) = &mut self.0 {
+        if let Some(place) = &mut self.0
+            && !place.has_come
+        {
             // An error means that nobody calls any more.
             let _gone = (&mut place.called).await;
             place.has_come = true;
@@ -145,13 +165,9 @@ impl Turn {
 }
 
 impl Load {
-    fn weigh(&mut self, bytes: usize) {
-        let before = std::mem::replace(&mut self.bytes, bytes);
-        if bytes > before {
-            self.line.bytes.fetch_add(bytes - before, Ordering::Relaxed);
-            self.line.grown.notify_one();
-        } else {
-            self.line.bytes.fetch_sub(before - bytes, Ordering::Relaxed);
+    fn weigh(&self, bytes: usize) {
+        if self.bytes.swap(bytes, Ordering::Relaxed) < bytes {
+            self.line.changed.notify_one();
         }
     }
 }
@@ -163,32 +179,70 @@ impl Drop for Load {
 }
 
 impl Caller {
-    /// The next partition in line; none if there will be no more. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Option<Waiting> {
-        self.waiting.recv().await
+    /// Since when the first in line waits; none if there will be no more. Cancel-safe.
+    pub(super) async fn first(&mut self) -> Option<Instant> {
+        loop {
+            {
+                let mut state = self.0.state();
+                state.waiting.retain(|one| !one.call.is_closed());
+                match state.waiting.front() {
+                    Some(first) => return Some(first.since),
+                    None if state.is_closed => return None,
+                    None => {}
+                }
+            }
+            self.0.changed.notified().await;
+        }
     }
 
-    /// How much waits, to be looked at while others are waited for.
-    pub(super) fn scale(&self) -> Scale {
-        Scale(Arc::clone(&self.line))
+    /// Completes when so many bytes wait. Cancel-safe.
+    pub(super) async fn reaches(&mut self, bytes: usize) {
+        while self.bytes() < bytes {
+            self.0.changed.notified().await;
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let state = self.0.state();
+        let loads = state.waiting.iter().map(Waiting::bytes);
+        loads.sum()
+    }
+
+    /// Calls the first in line, and those behind as long as there is room for some of so many bytes.
+    pub(super) fn call(&mut self, bytes: usize) -> Vec<Called> {
+        let mut state = self.0.state();
+        let mut called = Vec::new();
+        let mut taken = 0;
+        while (called.is_empty() || taken < bytes)
+            && let Some(one) = state.waiting.pop_front()
+        {
+            taken += one.bytes();
+            // Closed if the place was given up meanwhile.
+            let _given_up = one.call.send(());
+            called.push(Called(one.step));
+        }
+        called
     }
 }
 
-impl Scale {
-    /// Completes when at least so many bytes wait. Cancel-safe.
-    pub(super) async fn reaches(&self, bytes: usize) {
-        while self.0.bytes.load(Ordering::Relaxed) < bytes {
-            self.0.grown.notified().await;
-        }
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.is_deserted = true;
+        state.waiting.clear();
     }
 }
 
 impl Waiting {
-    /// Takes its step; none if it gave its place up.
-    pub(super) async fn take(self) -> Option<Given> {
-        // Closed if the place was given up.
-        let _given_up = self.call.send(());
-        self.step.await.ok()
+    fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Called {
+    /// Its step; none if it gave its place up.
+    pub(super) async fn step(self) -> Option<Given> {
+        self.0.await.ok()
     }
 }
 
@@ -212,27 +266,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_step_is_put_together_when_its_turn_has_come() {
+    async fn a_step_is_given_when_its_turn_has_come_and_not_before() {
         let (turns, mut caller) = line();
         let mut turn = turns.take();
-        assert!(!turn.has_come());
-        let waiting = caller.next().await.expect("one waits");
-        let keeper = tokio::spawn(async move {
-            turn.comes().await;
-            turn.give(step("late")).await
-        });
-        let given = waiting.take().await.expect("a step");
+        assert!(caller.first().await.is_some());
+        assert!(!turn.has_come() && turn.comes().now_or_never().is_none());
+        let called = caller.call(1).pop().expect("one waits");
+        assert!(turn.comes().now_or_never().is_some() && turn.has_come());
+        let keeper = tokio::spawn(turn.give(step("late")));
+        let given = called.step().await.expect("a step");
         assert_eq!(given.commit.cursor, step("late").cursor);
         given.reply.send(Kept::Durable).expect("the keeper waits");
         assert_eq!(keeper.await.expect("no panic"), Kept::Durable);
     }
 
     #[tokio::test]
-    async fn whoever_gave_the_place_up_holds_up_nobody() {
+    async fn whoever_gives_the_place_up_holds_up_nobody() {
         let (turns, mut caller) = line();
-        drop(turns.take());
-        let waiting = caller.next().await.expect("it stood in line");
-        assert!(waiting.take().await.is_none());
+        let (early, late) = (turns.take(), turns.take());
+        drop(early);
+        assert!(caller.first().await.is_some());
+        let called = caller.call(1).pop().expect("the later one");
+        drop(late);
+        assert!(called.step().await.is_none(), "given up when called");
+        assert!(caller.first().now_or_never().is_none());
+        drop(turns);
+        assert!(caller.first().await.is_none(), "no more will come");
     }
 
     #[tokio::test]
@@ -247,18 +306,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_is_weighed_as_long_as_it_waits() {
-        let (turns, caller) = line();
-        let scale = caller.scale();
-        let (mut one, mut other) = (turns.take(), turns.take());
-        one.weigh(60);
-        other.weigh(30);
-        assert!(scale.reaches(100).now_or_never().is_none());
-        other.weigh(50);
-        assert!(scale.reaches(100).now_or_never().is_some());
-        other.weigh(20);
-        drop(one);
-        assert!(scale.reaches(21).now_or_never().is_none());
-        assert!(scale.reaches(20).now_or_never().is_some());
+    async fn what_waits_is_weighed_and_no_more_is_called_than_there_is_room_for() {
+        let (turns, mut caller) = line();
+        let mut places: Vec<Turn> = (0..4).map(|_| turns.take()).collect();
+        places[0].weigh(60);
+        places[1].weigh(30);
+        assert!(caller.reaches(100).now_or_never().is_none());
+        let waiting = tokio::spawn(async move {
+            caller.reaches(100).await;
+            caller
+        });
+        tokio::task::yield_now().await;
+        places[2].weigh(20);
+        let mut caller = waiting.await.expect("no panic");
+        assert_eq!(caller.call(80).len(), 2, "there was room before the second");
+        drop(places);
+        assert!(caller.reaches(1).now_or_never().is_none());
     }
 }

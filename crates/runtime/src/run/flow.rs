@@ -201,6 +201,11 @@ impl Flow {
         std::mem::take(&mut self.letters)
     }
 
+    /// Whether events also go elsewhere than into a transaction.
+    pub(super) fn has_outlets(&self) -> bool {
+        !self.outlets.is_empty()
+    }
+
     /// The events for a transaction, of all that was applied since the last time.
     pub(super) fn take_staged(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.staged)

@@ -72,10 +72,19 @@ impl Keeper {
     }
 
     async fn go_on(&mut self) -> bool {
-        if !self.may_step() {
-            return self.wait(None).await;
+        let is_called = self.turn.as_mut().is_some_and(Turn::has_come);
+        let step = match self.ledger.step_if(is_called, Instant::now()) {
+            Ok(step) => step,
+            Err(bytes) => {
+                let turn = self.turn.get_or_insert_with(|| self.store.turn());
+                turn.weigh(bytes);
+                return self.wait(None).await;
+            }
+        };
+        if !matches!(step, Step::Commit { .. }) {
+            self.turn = None;
         }
-        match self.ledger.step(Instant::now()) {
+        match step {
             Step::Commit { cursor, changes } => self.commit(cursor, changes).await,
             Step::Rewind { repeats } => self.rewind(repeats).await,
             Step::Wait(_) if self.ledger.is_finished() => false,
@@ -83,25 +92,13 @@ impl Keeper {
         }
     }
 
-    /// Whether the next step, if it is a commit, has its turn.
-    fn may_step(&mut self) -> bool {
-        let Some(bytes) = self.ledger.settled_bytes() else {
-            self.turn = None;
-            return true;
-        };
-        let turn = self.turn.get_or_insert_with(|| self.store.turn());
-        turn.weigh(bytes);
-        turn.has_come()
-    }
-
     async fn wait(&mut self, until: Option<Instant>) -> bool {
         let engine = Arc::clone(&self.engine);
         let store = Arc::clone(&self.store);
         let is_ours = !self.ledger.is_revoked();
-        let is_in_line = self.turn.as_mut().is_some_and(|turn| !turn.has_come());
         tokio::select! {
             () = self.ledger.changed() => true,
-            () = comes(&mut self.turn), if is_in_line => true,
+            () = comes(&mut self.turn) => true,
             () = store.tenure_over(&self.key, self.tenure), if is_ours => self.revoke(),
             () = until_then(until) => true,
             Some(hold) = self.holds.recv() => self.hold(hold).await,
@@ -371,7 +368,7 @@ async fn last_chance(engine: &Engine) {
     sleep(LAST_CHANCE).await;
 }
 
-/// Completes when a turn comes. Cancel-safe.
+/// Completes when the turn comes that was asked for. Cancel-safe.
 async fn comes(turn: &mut Option<Turn>) {
     match turn {
         Some(turn) => turn.comes().await,

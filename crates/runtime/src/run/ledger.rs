@@ -79,13 +79,6 @@ impl Ledger {
         }
     }
 
-    /// Bytes that wait with what could be committed now; none if nothing could be.
-    pub(super) fn settled_bytes(&self) -> Option<usize> {
-        let is_settled = self.settling().is_front_settled();
-        let weights = || self.staged().values().map(|staged| staged.weight).sum();
-        is_settled.then(weights)
-    }
-
     /// The events that the commit under way covers, in reading order.
     pub(super) fn take_staged(&self) -> Vec<Staged> {
         let committing = self.settling().committing();
@@ -138,6 +131,20 @@ impl Ledger {
 
     pub(super) fn step(&self, now: Instant) -> Step {
         self.settling().step(now)
+    }
+
+    /// The next step, unless it may be a commit and nobody has called for one: then the bytes that
+    /// wait for it.
+    pub(super) fn step_if(&self, is_called: bool, now: Instant) -> Result<Step, usize> {
+        let mut settling = self.settling();
+        match settling.committable_now() {
+            Some(batches) if !is_called => {
+                let staged = self.staged();
+                let weights = staged.range(batches).map(|(_, staged)| staged.weight);
+                Err(weights.sum())
+            }
+            _ => Ok(settling.step(now)),
+        }
     }
 
     pub(super) fn hurry(&self) {

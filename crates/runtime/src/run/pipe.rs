@@ -166,9 +166,15 @@ impl Pipe {
         if events.is_empty() {
             return;
         }
-        // What they were made of is gone.
+        let is_all = !self.flow.has_outlets();
+        if is_all {
+            events.iter_mut().for_each(Event::own);
+        }
         let weight = events.iter().map(Event::weight).sum();
-        held.permit.shrink_to(weight);
+        if is_all {
+            // Nothing else is left of the batch.
+            held.permit.shrink_to(weight);
+        }
         let tickets: Vec<Ticket> = events.iter_mut().filter_map(Event::detach).collect();
         self.ledger.stage(
             seq,

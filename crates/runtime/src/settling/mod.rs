@@ -234,10 +234,11 @@ impl<W> Settling<W> {
         self.open_events().max(self.void_events)
     }
 
-    /// Whether there is something to commit, and no commit under way.
-    pub(crate) fn is_front_settled(&self) -> bool {
-        let front = self.open.front().and_then(|open| open.outcome);
-        self.committing == 0 && front == Some(Outcome::Settled)
+    /// Which batches could be committed together now; none if none could.
+    pub(crate) fn committable_now(&self) -> Option<Range<Seq>> {
+        let settled = self.settled_prefix();
+        let is_any = self.committing == 0 && settled > 0;
+        is_any.then(|| self.first..self.first + self.committable(settled) as Seq)
     }
 
     fn settled_prefix(&self) -> usize {

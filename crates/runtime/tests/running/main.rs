@@ -9,3 +9,4 @@ mod sources;
 mod state;
 mod stops;
 mod traces;
+mod transactions;

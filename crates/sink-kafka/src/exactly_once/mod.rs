@@ -421,13 +421,16 @@ impl TransactionalSink for ExactlyOnce {
         }
     }
 
+    async fn ready(&self) {
+        let marked = *self.marked();
+        sleep_until(marked).await;
+    }
+
     async fn commit(&self, steps: Vec<Arc<Advance>>) -> Result<Vec<Advanced>, Fenced> {
         let mut rejected = Rejected::default();
         let mut wait = AGAIN.0;
         loop {
             let client = self.client().await?;
-            let marked = *self.marked();
-            sleep_until(marked).await;
             let Some((proof, ours)) = self.still_ours(&steps).await else {
                 sleep(wait).await;
                 continue;
