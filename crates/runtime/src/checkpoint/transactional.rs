@@ -38,7 +38,7 @@ pub(crate) struct TransactionalStore {
 pub(crate) struct Committer {
     sink: Arc<dyn TransactionalSink>,
     caller: Caller,
-    /// So many bytes do not wait for more.
+    /// So many bytes do not wait for more; what came meanwhile goes with them, up to as much again.
     enough: usize,
     sent: IntCounter,
     took: Histogram,
@@ -192,7 +192,7 @@ impl Committer {
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }
         self.sink.ready().await;
-        Some(self.caller.call(self.enough))
+        Some(self.caller.call(2 * self.enough))
     }
 
     async fn commit(&self, steps: Vec<Given>) -> Result<(), Fenced> {

@@ -11,9 +11,9 @@ use super::{Ended, Starter};
 use crate::checkpoint::{Committer, TransactionalStore};
 use crate::status::{State, Trouble};
 
-/// A transaction takes about this part of the memory budget at most: what it holds cannot be read
-/// beside it.
-const PART_OF_BUDGET: usize = 2;
+/// A transaction does not wait for more than this part of the memory budget: what it holds cannot
+/// be read beside it.
+const PART_OF_BUDGET: usize = 4;
 
 impl Starter {
     /// Starts a sink that keeps cursors, and notes its store for the sources that come.
