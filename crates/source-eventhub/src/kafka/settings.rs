@@ -37,7 +37,8 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("fetch.queue.backoff.ms", "10"),
     // librdkafka asks a broker one question at a time, about the partitions whose queues have room. With
     // the default of 500 and some partitions at their end, the others wait so long for each queue that
-    // they emptied: 4,000 records a second instead of 60,000 (measured).
+    // they emptied: 4,000 records a second instead of 60,000. Asking an idle hub so often takes less than
+    // a hundredth of a core (both measured).
     ("fetch.wait.max.ms", "20"),
     // With the default of 10 s an outage ends 8 to 12 s late (measured with the sink).
     ("reconnect.backoff.max.ms", "1000"),
