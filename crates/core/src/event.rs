@@ -177,7 +177,7 @@ impl Event {
 
     /// Copies what is part of something larger, such as the message it came in, so that nothing
     /// else stays in memory for its sake.
-    pub fn own(&mut self) {
+    pub fn unshare(&mut self) {
         if !self.body.is_unique() {
             self.body = Bytes::copy_from_slice(&self.body);
         }
@@ -228,5 +228,25 @@ impl Event {
         if let Some(ticket) = self.ticket.take() {
             ticket.settle(verdict);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_part_of_a_message_lets_go_of_it() {
+        let message = Bytes::from(br#"[{"DeviceName":"pc1"}]"#.to_vec());
+        let mut meta = Metadata::new(Kind::new("graph.alert"), "t", "1", "1");
+        meta.device = Text::try_from(message.slice(16..19)).ok();
+        let mut event = Event::new(message.slice(1..21), meta);
+        event.unshare();
+        assert!(message.is_unique());
+        assert_eq!(event.body(), br#"{"DeviceName":"pc1"}"#.as_slice());
+        assert_eq!(event.meta().device.as_deref(), Some("pc1"));
+        let body = event.body().as_ptr();
+        event.unshare();
+        assert_eq!(event.body().as_ptr(), body, "what is its own is not copied");
     }
 }

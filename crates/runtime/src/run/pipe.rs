@@ -168,7 +168,7 @@ impl Pipe {
         }
         let is_all = !self.flow.has_outlets();
         if is_all {
-            events.iter_mut().for_each(Event::own);
+            events.iter_mut().for_each(Event::unshare);
         }
         let weight = events.iter().map(Event::weight).sum();
         if is_all {

@@ -257,7 +257,7 @@ pub(crate) fn name(kind: ComponentKind, id: &str) -> ComponentName {
     }
 }
 
-pub(crate) fn source(id: &str, source: &Counting) -> Node<dyn Source> {
+pub(crate) fn source<S: Source + Clone + Sync + 'static>(id: &str, source: &S) -> Node<dyn Source> {
     let source = source.clone();
     Node {
         name: name(ComponentKind::Source, id),

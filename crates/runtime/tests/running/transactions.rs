@@ -12,11 +12,11 @@ use tapline_core::{
     Advance, Advanced, ComponentKind, Cursor, Durable, Fenced, PartitionKey, Source, SourceContext,
     SourceError, StreamIdentity, Tenure, TransactionalSink,
 };
-use tapline_runtime::Stopped;
 use tapline_runtime::topology::{Node, Print, Topology};
+use tapline_runtime::{Runtime, Stopped};
 use tokio::sync::watch;
 
-use crate::fakes::{Counting, name, number_of, source, start, until, up_to};
+use crate::fakes::{Counting, name, number_of, setup, source, start, until, up_to};
 
 /// A destination that takes everything.
 #[derive(Clone)]
@@ -174,6 +174,22 @@ async fn a_stop_does_not_wait_for_the_interval() {
     assert_eq!(bank.events(), 80);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_transaction_takes_no_more_of_the_budget_than_is_left_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bank = Bank::new(Duration::ZERO, Duration::from_secs(5));
+    let mut sources = sources(1, 1000);
+    sources[0].1.body = 1000;
+    let mut setup = setup(folder.path(), into(&bank, &sources));
+    // As read an event counts three times, and 512 bytes; what waits counts once.
+    setup.budget_bytes = Some(100 * 3512);
+    let running = Runtime::start(setup).await.expect("it starts");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let read = sources[0].1.read.load(Ordering::Relaxed);
+    assert!((200..=240).contains(&read), "{read} events");
+    assert_eq!(running.stop().await, Stopped::Drained);
+}
+
 /// Commits one cursor after the other, each when the one before is durable.
 #[derive(Clone)]
 struct Patient {
@@ -210,7 +226,7 @@ async fn no_call_is_missed_however_threads_meet() {
     let ids = ["a", "b", "c", "d"];
     let mut topology = into(&bank, &[]);
     topology.transactional[0].inputs = ids.map(Into::into).to_vec();
-    topology.sources = ids.map(|id| build(id, &patient)).into();
+    topology.sources = ids.map(|id| source(id, &patient)).into();
     let running = start(folder.path(), topology).await;
     let all = patient.commits * ids.len() as u64;
     let waiting = async {
@@ -222,14 +238,4 @@ async fn no_call_is_missed_however_threads_meet() {
     let done = patient.done.load(Ordering::Relaxed);
     assert!(in_time.is_ok(), "{done} of {all} commits");
     assert_eq!(running.stop().await, Stopped::Drained);
-}
-
-fn build(id: &str, patient: &Patient) -> Node<dyn Source> {
-    let patient = patient.clone();
-    Node {
-        name: name(ComponentKind::Source, id),
-        print: Print::default(),
-        inputs: Vec::new(),
-        build: Arc::new(move |_| Ok(Box::new(patient.clone()))),
-    }
 }

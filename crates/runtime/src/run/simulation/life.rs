@@ -140,7 +140,11 @@ impl Life {
 
     fn keep(&mut self, at: usize, outside: &mut Outside<'_>) -> Result<(), Broken> {
         let partition = &mut self.partitions[at];
-        match partition.ledger.step(outside.now) {
+        let is_called = outside.rng.random_bool(0.5);
+        let Ok(step) = partition.ledger.step_if(is_called, outside.now) else {
+            return Ok(());
+        };
+        match step {
             Step::Commit { cursor, changes } => {
                 if partition.committing.is_some() {
                     return Err("two commits at a time".to_owned());
