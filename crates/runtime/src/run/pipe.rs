@@ -166,13 +166,10 @@ impl Pipe {
         if events.is_empty() {
             return;
         }
-        let is_all = !self.flow.has_outlets();
-        if is_all {
-            events.iter_mut().for_each(Event::unshare);
-        }
         let weight = events.iter().map(Event::weight).sum();
-        if is_all {
+        if !self.flow.has_outlets() {
             // Nothing else is left of the batch.
+            events.iter_mut().for_each(Event::unshare);
             held.permit.shrink_to(weight);
         }
         let tickets: Vec<Ticket> = events.iter_mut().filter_map(Event::detach).collect();
